@@ -1,0 +1,5 @@
+"""The `omniroute` command. Imports nothing of the server until a command needs it."""
+
+
+def main() -> int:
+    raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Offline demo models: echo, coder, and faults for drills."""

@@ -1,0 +1,1 @@
+"""Model servers on this machine: Ollama, llama.cpp, LM Studio, vLLM."""

@@ -1,0 +1,1 @@
+"""Plain OpenAI- and Anthropic-compatible providers, one row each."""

@@ -1,0 +1,1 @@
+"""Use the first target until it fails."""

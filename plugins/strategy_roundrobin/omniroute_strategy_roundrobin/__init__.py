@@ -1,0 +1,1 @@
+"""Start each request at the next target."""

@@ -1,0 +1,1 @@
+"""One row per request in a local SQLite file."""
