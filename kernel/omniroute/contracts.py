@@ -157,10 +157,23 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class Splitter(Protocol):
-    """Bytes in, frames out; sync, one per response. `close` raises `StreamBroken` when a frame is half-done."""
+    """Bytes in, frames out; sync, one per response."""
 
-    def feed(self, data: bytes) -> Sequence[Frame]: ...
-    def close(self) -> Sequence[Frame]: ...
+    complete: bytes
+    """The bytes, as they came, that made up the frames of the last call; ends at a frame's end."""
+
+    def feed(self, data: bytes) -> Sequence[Frame]:
+        """Raises `UpstreamGarbled` when a frame grows beyond all reason."""
+        ...
+
+    def close(self) -> Sequence[Frame]:
+        """What the end of the stream completes."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Part of a frame has arrived and its end has not."""
+        ...
 
 
 class Framing(Protocol):

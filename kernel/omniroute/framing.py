@@ -1,0 +1,175 @@
+"""Framing: bytes in, frames out. Knows nothing of JSON.
+
+A frame may span reads, and a cut may fall inside a line end or a character. Lines end in LF, CRLF or CR and in nothing
+else (U+2028 and U+0085 are text). `close()` gives the last event even without its blank line, as browsers do not but
+upstreams need. Source: WHATWG HTML, "Server-sent events", 9.2.6 (read 2026-11-22).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from omniroute.contracts import Frame, Framing, Splitter
+from omniroute.errors import UpstreamGarbled
+
+__all__ = ["FRAMINGS", "MAX_FRAME_BYTES", "Ndjson", "Sse", "WholeJson"]
+
+_BOM = b"\xef\xbb\xbf"
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+"""One event may not be longer; a longer one is an upstream gone wrong."""
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?![\n]|\Z)){2}")  # a CR at the very end may be half of a CRLF
+
+
+def _too_long() -> UpstreamGarbled:
+    return UpstreamGarbled(f"the upstream sent one event of more than {MAX_FRAME_BYTES} bytes")
+
+
+class SseSplitter:
+    """Events of a text/event-stream. Comments and events without data are no frames; `id` and `retry` are ignored."""
+
+    __slots__ = ("_rest", "complete")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.complete = b""
+
+    def feed(self, data: bytes) -> Sequence[Frame]:
+        if self._rest:
+            data = self._rest + data
+        has_cr = b"\r" in data
+        end = _last_blank_line(data) if has_cr else data.rfind(b"\n\n") + 2
+        if end < 2:
+            self.complete, self._rest = b"", data
+            if len(data) > MAX_FRAME_BYTES:
+                raise _too_long()
+            return ()
+        if end == len(data):
+            self.complete, self._rest = data, b""
+        else:
+            self.complete, self._rest = data[:end], data[end:]
+        text = _LINE_END.sub(b"\n", self.complete) if has_cr else self.complete
+        return [frame for block in text[:-2].split(b"\n\n") if (frame := _parse(block)) is not None]
+
+    def close(self) -> Sequence[Frame]:
+        self.complete, self._rest = self._rest, b""
+        frame = _parse(_LINE_END.sub(b"\n", self.complete))
+        return () if frame is None else (frame,)
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._rest.strip(b"\r\n"))
+
+
+def _last_blank_line(data: bytes) -> int:
+    """Where the last complete event ends; 0 when none does."""
+    end = 0
+    for found in _BLANK_LINE.finditer(data):
+        end = found.end()
+    return end
+
+
+def _parse(block: bytes) -> Frame | None:
+    """One event whose lines end in LF; None when it carries no data."""
+    if block.startswith(b"data: ") and b"\n" not in block:  # by far the commonest
+        return Frame(block[6:])
+    data: bytes | None = None
+    event: str | None = None
+    for line in block.split(b"\n"):
+        name, _, value = line.partition(b":")
+        if value.startswith(b" "):
+            value = value[1:]
+        if name.removeprefix(_BOM) == b"data":
+            data = value if data is None else data + b"\n" + value
+        elif name == b"event":
+            event = value.decode("utf-8", "replace")
+    return None if data is None else Frame(data, event)
+
+
+class Sse:
+    name = "sse"
+    content_type = "text/event-stream"
+
+    def splitter(self) -> SseSplitter:
+        return SseSplitter()
+
+    def encode(self, frame: Frame) -> bytes:
+        data = frame.data
+        if b"\n" in data:
+            data = data.replace(b"\n", b"\ndata: ")
+        if frame.event is None:
+            return b"data: %b\n\n" % data
+        return b"event: %b\ndata: %b\n\n" % (frame.event.encode(), data)
+
+
+class LineSplitter:
+    __slots__ = ("_rest", "complete")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.complete = b""
+
+    def feed(self, data: bytes) -> Sequence[Frame]:
+        data = self._rest + data
+        end = data.rfind(b"\n") + 1
+        self.complete, self._rest = data[:end], data[end:]
+        if len(self._rest) > MAX_FRAME_BYTES:
+            raise _too_long()
+        return [Frame(line) for line in map(bytes.strip, self.complete.split(b"\n")) if line]
+
+    def close(self) -> Sequence[Frame]:
+        self.complete, self._rest = self._rest, b""
+        rest = self.complete.strip()
+        return (Frame(rest),) if rest else ()
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._rest.strip())
+
+
+class Ndjson:
+    name = "ndjson"
+    content_type = "application/x-ndjson"
+
+    def splitter(self) -> LineSplitter:
+        return LineSplitter()
+
+    def encode(self, frame: Frame) -> bytes:
+        return frame.data + b"\n"
+
+
+class WholeSplitter:
+    """The whole body is one frame."""
+
+    __slots__ = ("_parts", "complete")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.complete = b""
+
+    def feed(self, data: bytes) -> Sequence[Frame]:
+        self._parts.append(data)
+        return ()
+
+    def close(self) -> Sequence[Frame]:
+        self.complete = b"".join(self._parts)
+        self._parts.clear()
+        return (Frame(self.complete),) if self.complete else ()
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._parts)
+
+
+class WholeJson:
+    name = "json"
+    content_type = "application/json"
+
+    def splitter(self) -> WholeSplitter:
+        return WholeSplitter()
+
+    def encode(self, frame: Frame) -> bytes:
+        return frame.data
+
+
+FRAMINGS: Mapping[str, Framing] = {framing.name: framing for framing in (Sse(), Ndjson(), WholeJson())}

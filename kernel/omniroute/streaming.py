@@ -1,0 +1,275 @@
+"""From an upstream's bytes to the client's: relayed with a tap, or decoded and encoded. Sync and pure.
+
+Both ways have one face, `Passage`: fed what arrives, it gives what to send on. What it gives always ends at a frame's end,
+so that an error event or a keep-alive may follow at any time. `content` tells the kernel when a request is committed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from omniroute.contracts import Decoder, Encoder, Frame, Framing, Splitter, Tap
+from omniroute.errors import GatewayError, StreamBroken, UpstreamGarbled
+from omniroute.model import (
+    ChatResponse,
+    Event,
+    MetadataDelta,
+    Part,
+    PartEnd,
+    PartStart,
+    ReasoningDelta,
+    ReasoningPart,
+    ResponseEnd,
+    ResponseStart,
+    TextDelta,
+    TextPart,
+    ToolArgumentsDelta,
+    ToolCallPart,
+    Usage,
+    UsageUpdate,
+)
+
+__all__ = ["Passage", "Relay", "Translation", "collect", "explode", "restore_names"]
+
+MAX_BAD_EVENTS = 3
+"""So many malformed events are skipped and counted; the next one ends the stream."""
+
+
+class Passage(Protocol):
+    """One answer on its way through. `feed` and `close` raise `UpstreamError` when the upstream's stream is at fault."""
+
+    content: bool
+    """A content event has gone through: from here on the request cannot go elsewhere."""
+    ended: bool
+    """The upstream's terminal marker has been seen."""
+    usage: Usage | None
+    bad_events: int
+    """Malformed events that were skipped."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def close(self) -> bytes:
+        """The upstream has closed. Raises `StreamBroken` when it did so too early."""
+        ...
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The client's in-stream error, instead of an end."""
+        ...
+
+
+class Relay:
+    """Same dialect on both sides: the bytes as they came, and a tap that watches them."""
+
+    __slots__ = ("_framing", "_splitter", "_tap", "bad_events")
+
+    def __init__(self, framing: Framing, tap: Tap) -> None:
+        self._framing = framing
+        self._splitter: Splitter = framing.splitter()
+        self._tap = tap
+        self.bad_events = 0
+
+    @property
+    def content(self) -> bool:
+        return self._tap.content
+
+    @property
+    def ended(self) -> bool:
+        return self._tap.ended
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._tap.usage
+
+    def feed(self, data: bytes) -> bytes:
+        return self._watch(self._splitter.feed(data))
+
+    def _watch(self, frames: Sequence[Frame]) -> bytes:
+        feed = self._tap.feed
+        for position, frame in enumerate(frames):
+            try:
+                feed(frame)
+            except UpstreamGarbled:
+                self.bad_events += 1
+                if self.bad_events > MAX_BAD_EVENTS:
+                    raise
+                return self._without(frames, position)
+        if self._tap.error is not None:
+            raise self._tap.error
+        return self._splitter.complete
+
+    def _without(self, frames: Sequence[Frame], bad: int) -> bytes:
+        """The frames of this read written anew, without a malformed one."""
+        kept = b"".join(map(self._framing.encode, frames[:bad]))
+        rest = frames[bad + 1 :]
+        if not rest:
+            return kept
+        complete = self._splitter.complete
+        after = self._watch(rest)
+        return kept + (b"".join(map(self._framing.encode, rest)) if after is complete else after)
+
+    def close(self) -> bytes:
+        last = self._splitter.close()
+        self._watch(last)
+        if not self._tap.ended:
+            raise StreamBroken("the upstream's stream ended before its terminal event")
+        return b"".join(map(self._framing.encode, last))
+
+    def fail(self, error: GatewayError) -> bytes:
+        return b"".join(map(self._framing.encode, self._tap.fail(error)))
+
+
+class Translation:
+    """Different dialects: frames to events to frames."""
+
+    __slots__ = ("_decoder", "_encoder", "_names", "_splitter", "_write", "bad_events", "content", "ended", "usage")
+
+    def __init__(
+        self, upstream: Framing, decoder: Decoder, encoder: Encoder, client: Framing, names: Mapping[str, str]
+    ) -> None:
+        self._splitter = upstream.splitter()
+        self._decoder = decoder
+        self._encoder = encoder
+        self._write = client.encode
+        self._names = names
+        self.content = False
+        self.ended = False
+        self.usage: Usage | None = None
+        self.bad_events = 0
+
+    def feed(self, data: bytes) -> bytes:
+        return self._pass(self._splitter.feed(data))
+
+    def _pass(self, frames: Sequence[Frame]) -> bytes:
+        out: list[bytes] = []
+        for frame in frames:
+            try:
+                self._through(self._decoder.feed(frame), out)
+            except UpstreamGarbled:
+                self.bad_events += 1
+                if self.bad_events > MAX_BAD_EVENTS:
+                    raise
+        return b"".join(out)
+
+    def _through(self, events: Iterable[Event], out: list[bytes]) -> None:
+        write = self._write
+        for event in events:
+            kind = type(event)
+            if isinstance(event, PartStart):
+                event = restore_names(event, self._names)  # noqa: PLW2901 - the same event by its own name
+                self.content = self.content or type(event.part) is ToolCallPart
+            elif kind is TextDelta or kind is ReasoningDelta or kind is ToolArgumentsDelta:
+                self.content = True
+            elif isinstance(event, UsageUpdate):
+                self.usage = event.usage
+            elif kind is ResponseEnd:
+                self.ended = True
+            for frame in self._encoder.feed(event):
+                out.append(write(frame))  # noqa: PERF401 - a comprehension per event costs more
+
+    def close(self) -> bytes:
+        last = self._pass(self._splitter.close())
+        out = [last]
+        self._through(self._decoder.close(), out)
+        out.extend(map(self._write, self._encoder.close()))
+        return b"".join(out)
+
+    def fail(self, error: GatewayError) -> bytes:
+        return b"".join(map(self._write, self._encoder.fail(error)))
+
+
+def restore_names(event: PartStart, names: Mapping[str, str]) -> PartStart:
+    """Give a tool call the name the client knows its tool by."""
+    part = event.part
+    if isinstance(part, ToolCallPart) and part.name in names:
+        return msgspec.structs.replace(event, part=msgspec.structs.replace(part, name=names[part.name]))
+    return event
+
+
+# --- whole answers ----------------------------------------------------------------------------------------------------
+
+
+def explode(response: ChatResponse) -> Iterable[Event]:
+    """The events of a whole answer: a stream that arrived at once."""
+    yield ResponseStart(id=response.id, model=response.model)
+    for index, part in enumerate(response.parts):
+        match part:
+            case TextPart(text=text):
+                yield PartStart(index=index, part=msgspec.structs.replace(part, text=""))
+                if text:
+                    yield TextDelta(index=index, text=text)
+            case ReasoningPart(text=text, provider_metadata=metadata):
+                yield PartStart(index=index, part=msgspec.structs.replace(part, text="", provider_metadata={}))
+                if text:
+                    yield ReasoningDelta(index=index, text=text)
+                if metadata:
+                    yield MetadataDelta(index=index, provider_metadata=metadata)
+            case ToolCallPart(arguments=arguments):
+                yield PartStart(index=index, part=msgspec.structs.replace(part, arguments=""))
+                if arguments:
+                    yield ToolArgumentsDelta(index=index, text=arguments)
+            case _:
+                yield PartStart(index=index, part=part)
+        yield PartEnd(index=index)
+    if response.usage is not None:
+        yield UsageUpdate(usage=response.usage)
+    yield ResponseEnd(
+        finish_reason=response.finish_reason, stop_sequence=response.stop_sequence, extensions=response.extensions
+    )
+
+
+def collect(events: Iterable[Event]) -> ChatResponse:
+    """Fold a stream into the whole answer. Raises `StreamBroken` when it has no end or a part is left open."""
+    start = ResponseStart(id="", model="")
+    parts: dict[int, Part] = {}
+    pieces: dict[int, list[str]] = {}
+    still_open: set[int] = set()
+    usage: Usage | None = None
+    end: ResponseEnd | None = None
+    for event in events:
+        match event:
+            case ResponseStart():
+                start = event
+            case PartStart(index=index, part=part):
+                parts[index] = part
+                pieces[index] = []
+                still_open.add(index)
+            case TextDelta(index=index, text=text) | ReasoningDelta(index=index, text=text):
+                pieces[index].append(text)
+            case ToolArgumentsDelta(index=index, text=text):
+                pieces[index].append(text)
+            case MetadataDelta(index=index, provider_metadata=metadata):
+                merged = dict(parts[index].provider_metadata)
+                for dialect, values in metadata.items():
+                    merged[dialect] = {**merged.get(dialect, {}), **values}
+                parts[index] = msgspec.structs.replace(parts[index], provider_metadata=merged)
+            case PartEnd(index=index):
+                still_open.discard(index)
+            case UsageUpdate():
+                usage = event.usage
+            case ResponseEnd():
+                end = event
+            case _:
+                pass
+    if end is None:
+        raise StreamBroken("the answer ended before its end was announced")
+    if still_open:
+        raise StreamBroken(f"the answer ended inside part {min(still_open)}")
+    return ChatResponse(
+        id=start.id,
+        model=start.model,
+        parts=tuple(_whole(parts[index], "".join(pieces[index])) for index in sorted(parts)),
+        finish_reason=end.finish_reason,
+        stop_sequence=end.stop_sequence,
+        usage=usage,
+        extensions=end.extensions,
+    )
+
+
+def _whole(part: Part, text: str) -> Part:
+    if not text:
+        return part
+    if isinstance(part, ToolCallPart):
+        return msgspec.structs.replace(part, arguments=part.arguments + text)
+    if isinstance(part, TextPart | ReasoningPart):
+        return msgspec.structs.replace(part, text=part.text + text)
+    return part

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omniroute.api import InvalidRequest
+from omniroute.json_guard import check_json
+
+
+def nested(levels, opening="[", closing="]"):
+    return b'{"model":"m","x":' + (opening * levels + closing * levels).encode() + b"}"
+
+
+def alternating(pairs):
+    return b'{"x":' + b'[{"a":' * pairs + b"1" + b"}]" * pairs + b"}"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        pytest.param(b"", "empty", id="empty"),
+        pytest.param(b'{"a":"\xff"}', "offset 6", id="not UTF-8"),
+        pytest.param(b"\xef\xbb\xbf{}", "byte order mark", id="BOM"),
+        pytest.param(b'{"a":"\\ud83d"}', "surrogate", id="lone high half"),
+        pytest.param(b'{"a":"\\uDE00"}', "surrogate", id="lone low half"),
+        pytest.param(b'{"a":"\\ud83d\\ud83d\\ude00"}', "surrogate", id="two high halves"),
+        pytest.param(nested(64), "64 levels", id="65 deep"),
+        pytest.param(nested(100_000), "64 levels", id="100,000 deep"),
+        pytest.param(alternating(33), "64 levels", id="67 deep in two kinds"),
+        pytest.param(
+            b'{"x":' + b'[{"]":' * 33 + b"1" + b"}]" * 33 + b"}", "64 levels", id="closers in strings do not help"
+        ),
+        pytest.param(b"[" * 1000, "64 levels", id="never closed"),
+        pytest.param(b'{"model":"a","model":"b"}', "twice", id="model twice"),
+        pytest.param(b'{"model":"a","x":{"model":1},"model" :"b"}', "twice", id="model twice with one between"),
+    ],
+)
+def test_a_bad_body_is_refused(body, says):
+    with pytest.raises(InvalidRequest, match=says):
+        check_json(body, max_depth=64)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(nested(63), id="64 deep"),
+        pytest.param(alternating(31), id="63 deep in two kinds"),
+        pytest.param(json.dumps({"model": "m", "text": "[" * 5000}).encode(), id="brackets in a string"),
+        pytest.param(
+            json.dumps({"text": '\\"[{' * 200, "b": [[]] * 100}).encode(), id="escaped quotes before brackets"
+        ),
+        pytest.param(b'{"a":"\\ud83d\\ude00"}', id="an escaped pair"),
+        pytest.param(b'{"a":"\\\\ud83d"}', id="an escaped backslash before ud83d"),
+        pytest.param('{"a":"é😀\u2028"}'.encode(), id="plain UTF-8"),
+        pytest.param(b'{"a":"\\u0000"}', id="NUL passes"),
+        pytest.param(b'{"model":"a","tools":[{"model":1}],"x":{"model":2}}', id="model further down"),
+        pytest.param(b'{"model":"say \\"model\\":"}', id="model in a string"),
+        pytest.param(b'{"x":"model","model":"a"}', id="model as a value"),
+        pytest.param(b"not json at all", id="syntax is not its business"),
+    ],
+)
+def test_a_good_body_passes(body):
+    check_json(body, max_depth=64)
+
+
+values = st.recursive(
+    st.none() | st.text(alphabet='a"\\[]{}é', max_size=4),
+    lambda v: st.lists(v, max_size=2) | st.dictionaries(st.text(alphabet='"\\[{m', max_size=2), v, max_size=2),
+    max_leaves=12,
+)
+
+
+def depth(value):
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth, value), default=0)
+    return 0
+
+
+@given(values, st.integers(1, 6))
+def test_depth_is_exact(value, limit):
+    body = json.dumps(value).encode()
+    if depth(value) <= limit:
+        check_json(body, max_depth=limit)
+    else:
+        with pytest.raises(InvalidRequest):
+            check_json(body, max_depth=limit)
