@@ -39,13 +39,23 @@ MAX_BAD_EVENTS = 3
 class Passage(Protocol):
     """One answer on its way through. `feed` and `close` raise `UpstreamError` when the upstream's stream is at fault."""
 
-    content: bool
-    """A content event has gone through: from here on the request cannot go elsewhere."""
-    ended: bool
-    """The upstream's terminal marker has been seen."""
-    usage: Usage | None
-    bad_events: int
-    """Malformed events that were skipped."""
+    @property
+    def content(self) -> bool:
+        """A content event has gone through: from here on the request cannot go elsewhere."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The upstream's terminal marker has been seen."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def bad_events(self) -> int:
+        """Malformed events that were skipped."""
+        ...
 
     def feed(self, data: bytes) -> bytes: ...
     def close(self) -> bytes:

@@ -1,0 +1,188 @@
+"""One request and its answer, as the pipeline passes it on: what came in, what is known so far, what was sent."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from omniroute.contracts import (
+    AttemptRecord,
+    Headers,
+    Operation,
+    Principal,
+    RequestHead,
+    RequestRecord,
+    Translator,
+)
+from omniroute.errors import GatewayError
+from omniroute.ids import new_ulid
+from omniroute.model import ChatRequest, Loss, Usage
+from omniroute.routing import Candidate
+
+__all__ = ["Exchange", "Receive", "Scope", "Send"]
+
+Scope: TypeAlias = Any
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class Exchange:
+    """Mutable, one per request, never kept beyond it. Everything the request record needs ends up here."""
+
+    __slots__ = (
+        "_request",
+        "_send",
+        "attempts",
+        "body",
+        "client_gone",
+        "error",
+        "first_content_s",
+        "head",
+        "headers",
+        "losses",
+        "operation",
+        "outcome",
+        "params",
+        "principal",
+        "relayed",
+        "request_id",
+        "response_bytes",
+        "served_by",
+        "started",
+        "started_at_s",
+        "started_s",
+        "status",
+        "translator",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        *,
+        translator: Translator,
+        operation: Operation,
+        params: Mapping[str, str],
+        headers: Headers,
+        request_id: str,
+        send: Send,
+    ) -> None:
+        self.translator = translator
+        """Of the client's dialect."""
+        self.operation = operation
+        self.params = params
+        self.headers = headers
+        self.request_id = request_id
+        self.body = b""
+        self.head: RequestHead | None = None
+        self.principal: Principal | None = None
+        self.started_s = time.perf_counter()
+        self.started_at_s = time.time()
+        self.client_gone = False
+        self.attempts: list[AttemptRecord] = []
+        self.served_by: Candidate | None = None
+        self.relayed = False
+        self.losses: tuple[Loss, ...] = ()
+        self.usage: Usage | None = None
+        self.first_content_s: float | None = None
+        self.outcome: Literal["ok", "error", "client_closed"] = "error"
+        self.error: str | None = None
+        self.status = 0
+        self.response_bytes = 0
+        self.started = False
+        """The response's head has been sent."""
+        self._request: ChatRequest | None = None
+        self._send = send
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.started_s
+
+    def request(self) -> ChatRequest:
+        """The body decoded, once. Raises `InvalidRequest`."""
+        if self._request is None:
+            self._request = self.translator.decode_request(self.body, self.params, self.headers)
+        return self._request
+
+    # --- the answer ---------------------------------------------------------------------------------------------------
+
+    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self.started = True
+        sent: RawHeaders = [(b"x-request-id", self.request_id.encode("latin-1")), *headers, *self._route_headers()]
+        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+
+    async def send(self, data: bytes, *, more: bool) -> None:
+        self.response_bytes += len(data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """A whole JSON answer."""
+        length = str(len(body)).encode()
+        await self.start(status, [(b"content-type", b"application/json"), (b"content-length", length), *headers])
+        await self.send(body, more=False)
+
+    async def refuse(self, error: GatewayError) -> None:
+        """The error in the client's dialect, when nothing has been sent yet."""
+        self.outcome, self.error = "error", error.code
+        encoded = self.translator.encode_error(error, self.request_id)
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in encoded.headers.items()]
+        await self.answer(encoded.status, encoded.body, headers)
+
+    def _route_headers(self) -> RawHeaders:
+        headers: RawHeaders = []
+        if self.served_by is not None:
+            headers.append((b"x-omniroute-provider", _header_text(self.served_by.target.provider)))
+            headers.append((b"x-omniroute-model", _header_text(self.served_by.target.model)))
+        if self.attempts:
+            headers.append((b"x-omniroute-attempts", str(sum(attempt.sent for attempt in self.attempts)).encode()))
+        if self.losses:
+            headers.append((b"x-omniroute-loss", _header_text(loss_header(self.losses))))
+        return headers
+
+    # --- the record ---------------------------------------------------------------------------------------------------
+
+    def record(self) -> RequestRecord:
+        served, head, principal = self.served_by, self.head, self.principal
+        return RequestRecord(
+            id=new_ulid(),
+            request_id=self.request_id,
+            started_at_s=self.started_at_s,
+            dialect=self.translator.dialect,
+            operation=self.operation,
+            key_id=principal.key_id if principal else "",
+            key_name=principal.name if principal else "",
+            requested_model=head.model if head else "",
+            status=self.status,
+            stream=bool(head and head.stream),
+            outcome=self.outcome,
+            error=self.error,
+            provider=served.target.provider if served else None,
+            model=served.target.model if served else None,
+            account=served.target.account if served else None,
+            relayed=self.relayed,
+            attempts=tuple(self.attempts),
+            usage=self.usage,
+            losses=self.losses,
+            first_content_s=self.first_content_s,
+            duration_s=self.elapsed_s,
+            request_bytes=len(self.body),
+            response_bytes=self.response_bytes,
+            user_agent=self.headers.get("user-agent"),
+        )
+
+
+MAX_LOSS_HEADER_CHARS = 1000
+
+
+def loss_header(losses: tuple[Loss, ...]) -> str:
+    """`2; dropped /top_k, approximated /tools/0/input_schema`, cut to a sane length; the record has them all."""
+    text = f"{len(losses)}; " + ", ".join(f"{loss.kind} {loss.pointer}" for loss in losses)
+    return text if len(text) <= MAX_LOSS_HEADER_CHARS else text[: MAX_LOSS_HEADER_CHARS - 1] + "…"
+
+
+def _header_text(text: str) -> bytes:
+    """Model ids and JSON pointers are the client's or an upstream's words: nothing but printable ASCII goes out."""
+    return text.encode("ascii", "backslashreplace").translate(_VISIBLE)
+
+
+_VISIBLE = bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in range(256))

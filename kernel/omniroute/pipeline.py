@@ -1,0 +1,253 @@
+"""One request, from its first byte to its record. Read it top to bottom.
+
+who -> read -> decode the head -> route -> try candidates until one answers -> send -> account. Everything that can be
+prepared stands ready in the registry; a request meets neither pluggy nor the disk.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from omniroute.attempts import Answer, Attempts, Opened
+from omniroute.clock import Watch
+from omniroute.contracts import Authenticator, Headers, Outcome, Principal, RouteContext
+from omniroute.errors import (
+    AuthenticationFailed,
+    Draining,
+    GatewayError,
+    InternalError,
+    UnsupportedMediaType,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from omniroute.exchange import Exchange, Receive, Scope
+from omniroute.json_guard import check_json
+from omniroute.routing import Candidate, Route, Router
+from omniroute.server import read_body
+from omniroute.settings import Settings
+from omniroute.streaming import Passage
+from omniroute.tokens import estimate_input_tokens
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from omniroute.telemetry import Telemetry
+
+__all__ = ["Pipeline"]
+
+STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+ESTIMATED = ((b"x-omniroute-estimated", b"true"),)
+
+
+class Pipeline:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        authenticators: Sequence[Authenticator],
+        router: Router,
+        attempts: Attempts,
+        telemetry: "Telemetry",
+        log: "FilteringBoundLogger",
+        content_types: Mapping[str, bytes],
+    ) -> None:
+        """`content_types`: dialect -> the media type of its streams."""
+        self._authenticators = authenticators
+        self._router = router
+        self._attempts = attempts
+        self._telemetry = telemetry
+        self._log = log
+        self._content_types = content_types
+        self._max_body_bytes = settings.limits.max_body_bytes
+        self._max_json_depth = settings.limits.max_json_depth
+        self.draining = False
+
+    # --- the whole of it ----------------------------------------------------------------------------------------------
+
+    async def run(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
+        """Answer one model request. Never raises but for the cancellation of the whole server."""
+        try:
+            await self._admit(exchange, scope)
+            exchange.body = await read_body(scope, receive, self._max_body_bytes)
+            with _Presence(exchange, receive):
+                await self._serve(exchange)
+        except asyncio.CancelledError:
+            if not exchange.client_gone:
+                raise
+            exchange.outcome, exchange.error = "client_closed", None
+        except GatewayError as error:
+            await self._refuse(exchange, error)
+        except Exception as error:
+            self._log.exception("request failed", request_id=exchange.request_id, exc_info=error)
+            await self._refuse(exchange, self._our_fault(exchange))
+        finally:
+            self._telemetry.record(exchange.record())
+
+    async def _admit(self, exchange: Exchange, scope: Scope) -> None:
+        exchange.principal = await authenticate(
+            self._authenticators, exchange.headers, exchange.params, (scope.get("client") or ("",))[0]
+        )
+        if self.draining:
+            raise Draining("the gateway is shutting down", fix="try again in a moment", retry_after_s=1)
+        check_media_type(exchange.headers)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        check_json(exchange.body, max_depth=self._max_json_depth)
+        head = exchange.head = exchange.translator.read_head(exchange.body, exchange.params, exchange.headers)
+        route = self._router.resolve(head.model)
+        now_s = asyncio.get_running_loop().time()
+        candidates = self._router.candidates(
+            route, RouteContext(combo=route.name if route.is_combo else "", session=head.session, now_s=now_s)
+        )
+        if exchange.operation == "count_tokens":
+            await self._count_tokens(exchange, candidates)
+            return
+        answer = await self._attempts.first(exchange, candidates)
+        self._observe(exchange, route)
+        if isinstance(answer, Answer):
+            exchange.usage, exchange.outcome = answer.usage, "ok"
+            await exchange.answer(200, answer.body)
+        else:
+            await self._stream(exchange, answer)
+
+    async def _stream(self, exchange: Exchange, opened: Opened) -> None:
+        """Pass the stream on until it ends in one of two ways: whole, or with the dialect's error event."""
+        passage = opened.passage
+        try:
+            kind = self._content_types[exchange.translator.dialect]
+            await exchange.start(200, ((b"content-type", kind), *STREAM_HEADERS))
+            if opened.held:
+                await exchange.send(opened.held, more=True)
+            last = b"" if opened.closed else await self._relay(exchange, opened)
+            exchange.outcome = "ok"
+        except UpstreamError as error:
+            last = self._break_off(exchange, passage, error)
+        except Exception as error:
+            self._log.exception("stream failed", request_id=exchange.request_id, exc_info=error)
+            last = self._break_off(exchange, passage, self._our_fault(exchange))
+        finally:
+            exchange.usage = passage.usage
+            opened.stream.close()
+        await exchange.send(last, more=False)
+
+    @staticmethod
+    async def _relay(exchange: Exchange, opened: Opened) -> bytes:
+        """The rest of the stream; returns what is to be sent last."""
+        passage = opened.passage
+        try:
+            with Watch(opened.idle_s) as watch:
+                async for data in opened.chunks:
+                    out = passage.feed(data)
+                    if out:
+                        watch.pause()  # a slow reader is not a silent upstream
+                        await exchange.send(out, more=True)
+                    watch.touch()
+        except TimeoutError as error:
+            raise UpstreamTimeout("the upstream fell silent in mid-answer", why=str(error)) from error
+        return passage.close()
+
+    # --- token counts -------------------------------------------------------------------------------------------------
+
+    async def _count_tokens(self, exchange: Exchange, candidates: Sequence[Candidate]) -> None:
+        """The upstream's own count where it has one, else an estimate that says so."""
+        able = [candidate for candidate in candidates if _counts_tokens(exchange, candidate)]
+        exchange.outcome = "ok"
+        if able:
+            try:
+                answer = await self._attempts.first(exchange, able)
+            except UpstreamError as error:
+                self._log.info("token count estimated", request_id=exchange.request_id, error=error.code)
+            else:
+                assert isinstance(answer, Answer)
+                await exchange.answer(200, answer.body)
+                return
+        tokens = estimate_input_tokens(exchange.request())
+        await exchange.answer(200, exchange.translator.encode_token_count(tokens), ESTIMATED)
+
+    # --- the ends -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _break_off(exchange: Exchange, passage: Passage, error: GatewayError) -> bytes:
+        exchange.outcome, exchange.error = "error", error.code
+        return passage.fail(error)
+
+    @staticmethod
+    def _our_fault(exchange: Exchange) -> InternalError:
+        return InternalError("the gateway failed", why=f"its log has the rest under {exchange.request_id}")
+
+    @staticmethod
+    async def _refuse(exchange: Exchange, error: GatewayError) -> None:
+        if not exchange.started:
+            await exchange.refuse(error)
+
+    @staticmethod
+    def _observe(exchange: Exchange, route: Route) -> None:
+        if route.strategy is not None and exchange.served_by is not None:
+            route.strategy.observe(
+                Outcome(target=exchange.served_by.target, ok=True, latency_s=exchange.first_content_s or 0.0)
+            )
+
+
+class _Presence:
+    """Cancels the request when its client leaves, also while an upstream has not answered yet.
+
+    Nothing else notices in time: the server tells only those who ask it (measured: an abandoned upstream call stayed open
+    for more than 8 s).
+    """
+
+    __slots__ = ("_exchange", "_receive", "_task", "_watcher")
+
+    def __init__(self, exchange: Exchange, receive: Receive) -> None:
+        self._exchange = exchange
+        self._receive = receive
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._exchange.client_gone = True
+        self._task.cancel()
+
+    def __exit__(self, *_: object) -> None:
+        self._watcher.cancel()
+        if self._exchange.client_gone:
+            self._task.uncancel()
+
+
+async def authenticate(
+    authenticators: Sequence[Authenticator], headers: Headers, query: Mapping[str, str], peer: str
+) -> Principal:
+    """The first authenticator that knows the caller decides. Raises `AuthenticationFailed`."""
+    for authenticator in authenticators:
+        principal = await authenticator.authenticate(headers, query, peer)
+        if principal is not None:
+            return principal
+    raise AuthenticationFailed(
+        "a client key is required", fix="send `Authorization: Bearer KEY`; make one with `omniroute key create NAME`"
+    )
+
+
+def check_media_type(headers: Headers) -> None:
+    """Raises `UnsupportedMediaType` for anything but plain JSON."""
+    kind = headers.get("content-type")
+    if kind is None or kind.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType(
+            f"the content type is {ascii(kind) if kind else 'missing'}", fix="send content-type: application/json"
+        )
+    coding = headers.get("content-encoding")
+    if coding is not None and coding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(f"the content encoding {coding!a} is not taken", fix="send the body as it is")
+
+
+def _counts_tokens(exchange: Exchange, candidate: Candidate) -> bool:
+    offered = candidate.provider.facts.operations
+    return (
+        candidate.translator is exchange.translator
+        and "count_tokens" in candidate.translator.operations
+        and (offered is None or "count_tokens" in offered)
+    )

@@ -1,0 +1,63 @@
+import asyncio
+
+import pytest
+
+from omniroute.clock import Watch
+
+
+async def test_silence_raises_a_timeout_that_says_how_long():
+    with pytest.raises(TimeoutError, match=r"0\.01 s"), Watch(0.01):
+        await asyncio.Event().wait()
+    await asyncio.sleep(0)  # the task is not left cancelled
+
+
+async def test_touching_keeps_it_quiet():
+    loop = asyncio.get_running_loop()
+    turns = 0
+    with Watch(0.05) as watch:
+        end = loop.time() + 0.2
+        while loop.time() < end:
+            turns += 1
+            watch.touch()
+            await asyncio.sleep(0.001)
+    assert turns > 5
+
+
+async def test_a_pause_does_not_count():
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, done.set)
+    with Watch(0.01) as watch:
+        watch.pause()
+        await done.wait()
+        watch.touch()
+    with pytest.raises(TimeoutError), Watch(0.01) as watch:
+        watch.pause()
+        watch.touch()
+        await asyncio.Event().wait()
+
+
+async def test_zero_never_fires():
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.02, done.set)
+    with Watch(0):
+        await done.wait()
+
+
+async def test_a_cancellation_from_outside_stays_one():
+    async def wait():
+        with Watch(5):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_inside_comes_through_and_the_timer_is_gone():
+    with pytest.raises(ValueError, match="mine"), Watch(0.01):
+        raise ValueError("mine")
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.03, done.set)
+    await done.wait()
