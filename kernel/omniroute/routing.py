@@ -241,10 +241,11 @@ class Router:
         return found
 
     def _not_found(self, model: str) -> ModelNotFound:
-        names = [listed.id for listed in self.listed()]
+        names = [listed.id for listed in self.listed()][:MAX_COMPARED]
         bare = {name.partition("/")[2]: name for name in names if "/" in name}
-        pool = list(itertools.islice(itertools.chain(names, bare), MAX_COMPARED))
-        close = dict.fromkeys(bare.get(name, name) for name in difflib.get_close_matches(model, pool, n=3))
+        last = model.partition("/")[2] or model
+        near = [*difflib.get_close_matches(model, names, n=3), *difflib.get_close_matches(last, bare, n=3)]
+        close = list(dict.fromkeys(bare.get(name, name) for name in near))[:3]
         shown = ascii(model[:120])
         if close:
             return ModelNotFound(f"no provider serves {shown}; closest: {', '.join(close)}", param="model")
