@@ -1,0 +1,266 @@
+import asyncio
+import contextlib
+import os
+import sqlite3
+import stat
+
+import msgspec
+import pytest
+
+from omniroute.api import AttemptRecord, Loss, RequestRecord, Settings, SettingsError, StoreError, Usage
+from omniroute_telemetry_sqlite import DAY_S, register_telemetry_sinks, rows
+from omniroute_telemetry_sqlite.sink import PRUNE_EVERY_S, PRUNE_ROWS, SqliteSink
+
+NOW_S = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = NOW_S
+
+    def __call__(self):
+        return self.now_s
+
+
+def record(id_="01", **changes):
+    plain = {
+        "id": id_,
+        "request_id": "req-1",
+        "started_at_s": NOW_S,
+        "dialect": "openai-chat",
+        "operation": "chat",
+        "key_id": "abcdefgh",
+        "key_name": "laptop",
+        "requested_model": "fast",
+        "status": 200,
+        "stream": True,
+        "outcome": "ok",
+    }
+    return RequestRecord(**{**plain, **changes})
+
+
+FULL = record(
+    provider="acme",
+    model="m1",
+    account="work",
+    error="rate_limit_exceeded",
+    relayed=True,
+    attempts=(AttemptRecord(provider="acme", model="m1", account="work", status=429, retry_after_s=2.5),),
+    usage=Usage(
+        input_tokens=1,
+        output_tokens=2,
+        cached_tokens=3,
+        cache_write_tokens=4,
+        cache_write_1h_tokens=5,
+        reasoning_tokens=6,
+    ),
+    losses=(Loss(pointer="/tools/0", kind="dropped", reason="no such thing"),),
+    first_content_s=0.25,
+    duration_s=1.5,
+    request_bytes=100,
+    response_bytes=200,
+    user_agent="curl/8",
+)
+EMPTY = record()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "requests.db"
+
+
+@contextlib.asynccontextmanager
+async def started(path, *, keep_s=0.0, clock=None):
+    sink = SqliteSink(path, keep_s=keep_s, clock=clock or Clock())
+    try:
+        await sink.start()
+        yield sink
+    finally:
+        await sink.close()
+
+
+def query(path, sql, *values):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(found) for found in connection.execute(sql, values)]
+
+
+def ids(path):
+    return [found["id"] for found in query(path, "SELECT id FROM requests ORDER BY id")]
+
+
+@pytest.mark.parametrize("given", [pytest.param(FULL, id="full"), pytest.param(EMPTY, id="empty")])
+async def test_every_field_of_a_record_is_in_its_column(path, given):
+    async with started(path) as sink:
+        await sink.write([given])
+    (found,) = query(path, "SELECT * FROM requests")
+    usage = {name: found.pop(name) for name in Usage.__struct_fields__}
+    attempts = msgspec.json.decode(found.pop("attempts"), type=tuple[AttemptRecord, ...])
+    losses = msgspec.json.decode(found.pop("losses"), type=tuple[Loss, ...])
+    found["usage"] = None if set(usage.values()) == {None} else Usage(**usage)
+    stream, relayed = bool(found.pop("stream")), bool(found.pop("relayed"))
+    assert RequestRecord(**found, attempts=attempts, losses=losses, stream=stream, relayed=relayed) == given
+
+
+async def test_the_columns_have_the_types_that_questions_need(path):
+    async with started(path) as sink:
+        await sink.write([FULL, record("02", provider="acme", usage=Usage(input_tokens=10)), record("03")])
+    (found,) = query(
+        path,
+        "SELECT sum(input_tokens) AS tokens, count(*) AS requests, avg(duration_s) AS mean FROM requests"
+        " WHERE provider = 'acme' AND started_at_s >= ? AND outcome = 'ok'",
+        NOW_S,
+    )
+    assert found == {"tokens": 11, "requests": 2, "mean": 0.75}
+
+
+async def test_a_record_that_comes_twice_is_kept_once(path):
+    async with started(path) as sink:
+        await sink.write([record("01"), record("01", status=500)])
+        await sink.write([record("01", status=501), record("02")])
+    assert query(path, "SELECT id, status FROM requests ORDER BY id") == [
+        {"id": "01", "status": 200},
+        {"id": "02", "status": 200},
+    ]
+
+
+async def test_rows_outlive_the_process_and_a_restart_adds_to_them(path):
+    for id_ in ("01", "02"):
+        async with started(path) as sink:
+            await sink.write([record(id_)])
+    assert ids(path) == ["01", "02"]
+    assert [file.name for file in path.parent.iterdir()] == [path.name], "the log was folded in"
+
+
+async def test_absurd_figures_and_texts_do_not_cost_the_batch(path):
+    absurd = record("02", usage=Usage(input_tokens=10**30), user_agent="x" * 10_000, requested_model="y" * 10_000)
+    async with started(path) as sink:
+        await sink.write([record("01"), absurd, record("03")])
+    assert ids(path) == ["01", "02", "03"]
+    (found,) = query(path, "SELECT input_tokens, user_agent, requested_model FROM requests WHERE id = '02'")
+    assert found == {"input_tokens": 2**63 - 1, "user_agent": "x" * 512, "requested_model": "y" * 512}
+
+
+async def test_text_cannot_become_sql(path):
+    hostile = "'); DROP TABLE requests; --"
+    async with started(path) as sink:
+        await sink.write([record("01", requested_model=hostile, user_agent=hostile, key_name=hostile)])
+    assert query(path, "SELECT key_name FROM requests") == [{"key_name": hostile}]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+async def test_the_file_is_readable_by_its_owner_alone(path):
+    async with started(path) as sink:
+        await sink.write([record()])
+        assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+
+
+async def test_the_event_loop_goes_on_while_the_database_is_busy(path):
+    async with started(path) as sink:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writing = asyncio.ensure_future(sink.write([record()]))
+            await asyncio.wait({writing}, timeout=0.01)
+            assert not writing.done()
+            other.execute("ROLLBACK")
+        await writing
+    assert ids(path) == ["01"]
+
+
+# --- retention
+
+
+async def test_old_rows_go_and_young_ones_stay(path):
+    clock = Clock()
+    async with started(path, keep_s=10, clock=clock) as sink:
+        await sink.write([record("old", started_at_s=NOW_S - 11), record("young", started_at_s=NOW_S - 9)])
+        assert ids(path) == ["young"]
+        clock.now_s += 100
+        await sink.write([record("new", started_at_s=clock.now_s)])
+        assert ids(path) == ["new", "young"], "looked at again only after a while"
+        clock.now_s += PRUNE_EVERY_S
+        await sink.write([])
+        assert ids(path) == []
+
+
+async def test_many_old_rows_go_a_few_at_a_time(path):
+    old = [record(f"{number:06}", started_at_s=NOW_S - 100) for number in range(PRUNE_ROWS + 10)]
+    async with started(path) as sink:
+        await sink.write(old)
+    async with started(path, keep_s=10) as sink:
+        await sink.write([])
+        assert len(ids(path)) == 10
+        await sink.write([])
+        assert not ids(path)
+
+
+async def test_without_a_limit_everything_is_kept(path):
+    async with started(path, keep_s=0) as sink:
+        await sink.write([record("ancient", started_at_s=0.0)])
+    assert ids(path) == ["ancient"]
+
+
+# --- files that cannot be used
+
+
+@pytest.mark.parametrize(
+    "content", [pytest.param(b"hello" * 1000, id="not a database"), pytest.param(b"SQLite format 3\0", id="cut short")]
+)
+async def test_a_file_that_is_no_database_is_refused_and_left_alone(path, content):
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be used") as raised:
+        async with started(path):
+            pass
+    assert "move it away" in raised.value.fix
+    assert path.read_bytes() == content
+
+
+async def test_a_newer_schema_is_refused(path):
+    async with started(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="newer version"):
+        async with started(path):
+            pass
+
+
+async def test_a_schema_that_grew_keeps_its_rows(path, monkeypatch):
+    async with started(path) as sink:
+        await sink.write([record()])
+    grown = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN cost_usd REAL", "PRAGMA user_version = 2"))
+    monkeypatch.setattr(rows, "MIGRATIONS", grown)
+    for _ in range(2):
+        async with started(path):
+            pass
+    assert query(path, "SELECT id, cost_usd FROM requests") == [{"id": "01", "cost_usd": None}]
+
+
+async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path, monkeypatch):
+    async with started(path):
+        pass
+    broken = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN cost_usd REAL", "SELECT * FROM nowhere"))
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "MIGRATIONS", broken)
+        with pytest.raises(StoreError, match="cannot be used"):
+            async with started(path):
+                pass
+    assert query(path, "PRAGMA user_version") == [{"user_version": 1}]
+    assert "cost_usd" not in [column["name"] for column in query(path, "PRAGMA table_info(requests)")]
+
+
+# --- the plugin
+
+
+def test_the_plugin_brings_one_sink_with_its_own_file_in_the_data_directory(tmp_path):
+    (sink,) = register_telemetry_sinks(settings=Settings(data_dir=tmp_path))
+    assert (sink.name, sink.path, sink._keep_s) == ("sqlite", tmp_path / "requests.db", 90 * DAY_S)
+    assert not sink.path.exists(), "files are opened in `start`"
+
+
+def test_its_section_says_how_long_rows_are_kept(tmp_path):
+    settings = Settings(data_dir=tmp_path, plugin_sections={"telemetry-sqlite": {"keep_days": 7}})
+    assert register_telemetry_sinks(settings=settings)[0]._keep_s == 7 * DAY_S
+    for wrong in ({"keep_days": -1}, {"keep_day": 7}):
+        with pytest.raises(SettingsError):
+            register_telemetry_sinks(settings=Settings(plugin_sections={"telemetry-sqlite": wrong}))
