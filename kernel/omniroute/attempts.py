@@ -3,6 +3,7 @@
 It reads attributes of errors (`try_next`) and knows no status codes; what a failure means is the provider's to say.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
@@ -126,13 +127,17 @@ class Attempts:
             try:
                 answer = await self._attempt(exchange, candidate)
             except UpstreamError as error:
-                self._note(exchange, candidate, started_s, error)
+                _blame(error, candidate)
+                _note(exchange, candidate, started_s, error.upstream_status, error.code, error.retry_after_s)
                 failed.append(error)
                 if not error.try_next:
                     raise
+            except asyncio.CancelledError:
+                _note(exchange, candidate, started_s, None, "client_closed")
+                raise
             else:
                 exchange.first_content_s = exchange.elapsed_s
-                self._note(exchange, candidate, started_s, None)
+                _note(exchange, candidate, started_s, 200)
                 return answer
         raise verdict(failed)
 
@@ -192,25 +197,35 @@ class Attempts:
             held, closed = held + passage.close(), True
         return Opened(stream=stream, chunks=chunks, passage=passage, held=held, closed=closed, idle_s=idle_s)
 
-    @staticmethod
-    def _note(exchange: Exchange, candidate: Candidate, started_s: float, error: UpstreamError | None) -> None:
-        target = candidate.target
-        if error is not None:
-            error.provider, error.model, error.account = target.provider, target.model, target.account
-            if candidate.account.credential is not None:
-                error.message = error.message.replace(candidate.account.credential.access.reveal(), "***")
-        exchange.attempts.append(
-            AttemptRecord(
-                provider=target.provider,
-                model=target.model,
-                account=target.account,
-                status=200 if error is None else error.upstream_status,
-                error=None if error is None else error.code,
-                started_s=started_s,
-                duration_s=exchange.elapsed_s - started_s,
-                retry_after_s=None if error is None else error.retry_after_s,
-            )
+
+def _blame(error: UpstreamError, candidate: Candidate) -> None:
+    """Fill in whose failure it was; an upstream that repeats its credential does not get it any further."""
+    target = candidate.target
+    error.provider, error.model, error.account = target.provider, target.model, target.account
+    if candidate.account.credential is not None:
+        error.message = error.message.replace(candidate.account.credential.access.reveal(), "***")
+
+
+def _note(
+    exchange: Exchange,
+    candidate: Candidate,
+    started_s: float,
+    status: int | None,
+    error: str | None = None,
+    retry_after_s: float | None = None,
+) -> None:
+    exchange.attempts.append(
+        AttemptRecord(
+            provider=candidate.target.provider,
+            model=candidate.target.model,
+            account=candidate.target.account,
+            status=status,
+            error=error,
+            started_s=started_s,
+            duration_s=exchange.elapsed_s - started_s,
+            retry_after_s=retry_after_s,
         )
+    )
 
 
 async def _refusal(stream: UpstreamStream, candidate: Candidate) -> UpstreamError:

@@ -312,6 +312,8 @@ class Translator(Protocol):
     """Where an upstream of this dialect wants its credential, unless the provider's facts say otherwise."""
     keepalive: bytes = b": keep-alive\n\n"
     """What is sent to a waiting client, between frames."""
+    keeps_threads: bool = False
+    """Upstreams of this dialect can continue an answer they stored (`previous_response_id`)."""
     models_header: str | None = None
     """Lower-case name of the request header that makes `GET /v1/models` answer in this dialect; None is the fallback."""
 

@@ -8,6 +8,7 @@ GatewayError                      what a client can be told: status, code, why, 
 │   ├── PermissionDenied          403  a good key that may not do this
 │   ├── ModelNotFound             404  nobody serves this model; names the closest
 │   ├── RouteNotFound             404  no such path
+│   ├── NotFound                  404  what is to be changed or removed does not exist
 │   ├── MethodNotAllowed          405
 │   ├── RequestTooSlow            408  headers or body did not arrive in time
 │   ├── Conflict                  409  the thing exists, or changed meanwhile
@@ -61,6 +62,7 @@ __all__ = [
     "MisdirectedRequest",
     "ModelNotFound",
     "NoCandidate",
+    "NotFound",
     "Overloaded",
     "PayloadTooLarge",
     "PermissionDenied",
@@ -144,8 +146,21 @@ class TranslationRefused(InvalidRequest):
 
 
 class AuthenticationFailed(RequestError):
+    """Says the same of a missing, unknown, revoked and expired key: the answer must not tell which keys exist."""
+
     http_status = 401
     code = "invalid_api_key"
+
+    def __init__(
+        self,
+        message: str = "no valid key",
+        *,
+        why: str | None = "the request carries none, or one that is unknown, revoked or expired",
+        fix: str | None = "make a client key with `omniroute key create NAME` and give it to your client",
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, why=why, fix=fix, param=param, retry_after_s=retry_after_s)
 
 
 class PermissionDenied(RequestError):
@@ -161,6 +176,11 @@ class ModelNotFound(RequestError):
 class RouteNotFound(RequestError):
     http_status = 404
     code = "route_not_found"
+
+
+class NotFound(RequestError):
+    http_status = 404
+    code = "not_found"
 
 
 class MethodNotAllowed(RequestError):
@@ -366,7 +386,15 @@ class SettingsError(StartError):
 
 
 class PluginError(StartError):
+    """`findings` has one line for each thing that is wrong, when several were found at once."""
+
     code = "plugin"
+
+    def __init__(
+        self, message: str, *, why: str | None = None, fix: str | None = None, findings: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, why=why, fix=fix)
+        self.findings = tuple(findings) or (message,)
 
 
 class PluginConflict(PluginError):

@@ -196,6 +196,8 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
     budget_tokens: int | None = None
     summary: str | None = None
     """`auto`, `concise`, `detailed`, `omitted`: how thinking is to be shown; None means that the client did not say."""
+    adaptive: bool = False
+    """The client said that the model decides how much to think, guided by `effort`; False where it did not say so."""
 
 
 class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +224,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a streaming client asked for usage at the end; only dialects where it is optional say no."""
     user: str | None = None
     """The end user's id, as the client gave it."""
+    previous_response_id: str | None = None
+    """The answer stored at the upstream that this turn continues; only dialects that keep threads can serve it."""
     session: str | None = None
     """What the client calls this conversation, when it says so."""
     extensions: dict[str, dict[str, Any]] = {}

@@ -5,7 +5,7 @@ prepared stands ready in the registry; a request meets neither pluggy nor the di
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from omniroute.attempts import Answer, Attempts, Opened
@@ -22,18 +22,19 @@ from omniroute.errors import (
 )
 from omniroute.exchange import Exchange, Receive, Scope
 from omniroute.json_guard import check_json
+from omniroute.logs import get_logger, log_request
 from omniroute.routing import Candidate, Route, Router
-from omniroute.server import read_body
+from omniroute.server.messages import ClientDisconnected, read_body
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
 from omniroute.tokens import estimate_input_tokens
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
     from omniroute.telemetry import Telemetry
 
 __all__ = ["Pipeline"]
+
+log = get_logger(__name__)
 
 STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 ESTIMATED = ((b"x-omniroute-estimated", b"true"),)
@@ -48,19 +49,18 @@ class Pipeline:
         router: Router,
         attempts: Attempts,
         telemetry: "Telemetry",
-        log: "FilteringBoundLogger",
         content_types: Mapping[str, bytes],
+        is_draining: Callable[[], bool],
     ) -> None:
         """`content_types`: dialect -> the media type of its streams."""
         self._authenticators = authenticators
         self._router = router
         self._attempts = attempts
         self._telemetry = telemetry
-        self._log = log
         self._content_types = content_types
         self._max_body_bytes = settings.limits.max_body_bytes
         self._max_json_depth = settings.limits.max_json_depth
-        self.draining = False
+        self._is_draining = is_draining
 
     # --- the whole of it ----------------------------------------------------------------------------------------------
 
@@ -74,20 +74,24 @@ class Pipeline:
         except asyncio.CancelledError:
             if not exchange.client_gone:
                 raise
-            exchange.outcome, exchange.error = "client_closed", None
+            exchange.outcome = "client_closed"
+        except ClientDisconnected:
+            exchange.outcome = "client_closed"
         except GatewayError as error:
             await self._refuse(exchange, error)
         except Exception as error:
-            self._log.exception("request failed", request_id=exchange.request_id, exc_info=error)
+            log.exception("request failed", request_id=exchange.request_id, exc_info=error)
             await self._refuse(exchange, self._our_fault(exchange))
         finally:
-            self._telemetry.record(exchange.record())
+            record = exchange.record()
+            log_request(record)
+            self._telemetry.record(record)
 
     async def _admit(self, exchange: Exchange, scope: Scope) -> None:
         exchange.principal = await authenticate(
             self._authenticators, exchange.headers, exchange.params, (scope.get("client") or ("",))[0]
         )
-        if self.draining:
+        if self._is_draining():
             raise Draining("the gateway is shutting down", fix="try again in a moment", retry_after_s=1)
         check_media_type(exchange.headers)
 
@@ -123,7 +127,7 @@ class Pipeline:
         except UpstreamError as error:
             last = self._break_off(exchange, passage, error)
         except Exception as error:
-            self._log.exception("stream failed", request_id=exchange.request_id, exc_info=error)
+            log.exception("stream failed", request_id=exchange.request_id, exc_info=error)
             last = self._break_off(exchange, passage, self._our_fault(exchange))
         finally:
             exchange.usage = passage.usage
@@ -156,7 +160,7 @@ class Pipeline:
             try:
                 answer = await self._attempts.first(exchange, able)
             except UpstreamError as error:
-                self._log.info("token count estimated", request_id=exchange.request_id, error=error.code)
+                log.info("token count estimated", request_id=exchange.request_id, error=error.code)
             else:
                 assert isinstance(answer, Answer)
                 await exchange.answer(200, answer.body)

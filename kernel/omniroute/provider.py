@@ -1,11 +1,10 @@
 """FactsProvider: an upstream made only of facts. Subclass it for the quirks that are not data."""
 
-import email.utils
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from omniroute.contracts import (
     Account,
@@ -22,16 +21,19 @@ from omniroute.errors import (
     AccountBlocked,
     ContextTooLong,
     CredentialRejected,
+    InvalidRequest,
     Overloaded,
     QuotaExhausted,
     RateLimited,
+    SignatureRejected,
     UpstreamError,
     UpstreamFailed,
     UpstreamGarbled,
     UpstreamModelMissing,
     UpstreamRefused,
 )
-from omniroute.model import ChatRequest
+from omniroute.model import ChatRequest, Loss
+from omniroute.refusal import Refusal, read_refusal, retry_after_s
 
 __all__ = ["FactsProvider", "retry_after_s"]
 
@@ -46,50 +48,65 @@ STATUS: Mapping[int, type[UpstreamError]] = {
     503: Overloaded,
     529: Overloaded,
 }
-QUOTA_CODES = frozenset({"insufficient_quota", "quota_exceeded", "quota_exhausted", "billing_hard_limit_reached"})
-TOO_LONG = re.compile(
-    r"context.length.exceeded|maximum context length|prompt is too long|context window|too many tokens", re.IGNORECASE
+QUOTA_CODES = frozenset(
+    {"insufficient_quota", "quota_exceeded", "quota_exhausted", "billing_hard_limit_reached", "usage_limit_reached"}
 )
+TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+SIGNATURE_CODES = frozenset({"invalid_encrypted_content"})
+TOO_LONG = re.compile(
+    r"context.length.exceeded|maximum context length|context window|exceeds? (the available )?context"
+    r"|(prompt|input) is too long|too many tokens|exceeds the maximum number of tokens",
+    re.IGNORECASE,
+)
+SIGNATURE = re.compile(
+    r"invalid .?signature.? in .?thinking|thought.?signature.{0,20}(not valid|invalid)|corrupted thought", re.IGNORECASE
+)
+KEY_LIKE = re.compile(r"[\w-]*\*{3,}[\w*-]*|(?=[\w-]*\d)[\w-]{16,}")
+"""Upstreams name the key they refuse, in part or whole."""
 
 
 class FactsProvider:
     """Everything a plain provider does follows from its facts.
 
-    `adapt` takes out what the model refuses, `prepare` puts URL, headers and credential together, `classify` reads the
-    status. All are pure, and each may be overridden alone.
+    `adapt` takes out what `dropped` names, `prepare` puts URL, headers and credential together, `classify` reads status and
+    body. All are pure, and each may be overridden alone.
     """
 
     def __init__(self, facts: ProviderFacts) -> None:
         self.facts = facts
         self._static_headers = {name.lower(): value for name, value in facts.headers.items()}
 
+    # --- requests
+
+    def dropped(self, model: ModelFacts) -> tuple[str, ...]:
+        """The sampling fields this upstream refuses for the model."""
+        return (*self.facts.drops, *model.drops)
+
     def adapts(self, model: ModelFacts) -> bool:
-        return type(self).adapt is not FactsProvider.adapt or bool(self.facts.drops or model.drops)
+        return type(self).adapt is not FactsProvider.adapt or bool(self.dropped(model))
 
     def adapt(self, request: ChatRequest, model: ModelFacts) -> ChatRequest:
-        present = {
-            name: () if name == "stop" else None
-            for name in (*self.facts.drops, *model.drops)
-            if getattr(request.sampling, name) not in (None, ())
-        }
-        if not present:
+        sampling = request.sampling
+        refused = [name for name in self.dropped(model) if getattr(sampling, name) not in (None, ())]
+        if not refused:
             return request
-        return msgspec.structs.replace(request, sampling=msgspec.structs.replace(request.sampling, **present))
+        nothing = {name: () if name == "stop" else None for name in refused}
+        losses = (Loss(pointer=f"/{name}", kind="dropped", reason=f"{model.id} does not take it") for name in refused)
+        return msgspec.structs.replace(
+            request, sampling=msgspec.structs.replace(sampling, **nothing), losses=(*request.losses, *losses)
+        )
 
     def prepare(self, call: Call) -> HttpRequest:
         operation = call.operation
         path = operation.stream_path if call.stream and operation.stream_path else operation.path
         if "{model}" in path:
-            path = path.replace("{model}", call.model)
-        url = f"{call.account.base_url}/{path}"
-        if self.facts.query:
-            url = f"{url}{'&' if '?' in url else '?'}{self.facts.query}"
+            path = path.replace("{model}", in_path(call.model))
         headers = {
             **call.headers,
             **self._static_headers,
             **self.credential_headers(call.account, call.credential_place),
         }
-        return HttpRequest(method=operation.method, url=url, headers=headers, body=call.body)
+        return HttpRequest(method=operation.method, url=self._url(call.account, path), headers=headers, body=call.body)
 
     def credential_headers(self, account: Account, place: CredentialPlace) -> Mapping[str, str]:
         """The header that carries the account's credential; empty for keyless accounts."""
@@ -98,74 +115,58 @@ class FactsProvider:
         place = self.facts.credential or place
         return {place.header: place.prefix + account.credential.access.reveal()}
 
+    def _url(self, account: Account, path: str) -> str:
+        url = f"{account.base_url}/{path}"
+        if not self.facts.query:
+            return url
+        return f"{url}{'&' if '?' in path else '?'}{self.facts.query}"
+
+    # --- answers
+
     def classify(self, response: HttpResponse) -> UpstreamError | None:
         status = response.status
         if status < 300:
             return None
         if status < 400:
             return UpstreamGarbled(f"the upstream answered {status}, a redirect", why="redirects are never followed")
-        code, message = error_text(response.body)
-        kind = STATUS.get(status) or (UpstreamRefused if status < 500 else UpstreamFailed)
-        if kind is RateLimited and code in QUOTA_CODES:
-            kind = QuotaExhausted
-        elif kind is UpstreamRefused and (code == "context_length_exceeded" or TOO_LONG.search(message or "")):
-            kind = ContextTooLong
-        return kind(
-            message or f"the upstream answered {status}", status=status, retry_after_s=retry_after_s(response.headers)
-        )
+        refusal = read_refusal(response)
+        kind = kind_of(status, refusal)
+        message = refusal.message or f"the upstream answered {status}"
+        if kind is CredentialRejected:
+            message = KEY_LIKE.sub("***", message)
+        return kind(message, status=status, retry_after_s=refusal.retry_after_s)
+
+    # --- what there is
 
     def list_models(self, account: Account, place: CredentialPlace) -> ModelListing | None:
+        """None when the facts say that the upstream does not offer the operation `models`."""
+        if self.facts.operations is not None and "models" not in self.facts.operations:
+            return None
         headers = {**self._static_headers, **self.credential_headers(account, place)}
-        return ModelListing(request=HttpRequest(method="GET", url=f"{account.base_url}/models", headers=headers))
+        return ModelListing(request=HttpRequest(method="GET", url=self._url(account, "models"), headers=headers))
 
     def probe(self) -> tuple[Probe, ...]:
         return ()
 
 
-class _Problem(msgspec.Struct):
-    message: str | UnsetType | None = UNSET
-    code: str | int | UnsetType | None = UNSET
-    type: str | UnsetType | None = UNSET
-    status: str | int | UnsetType | None = UNSET
+def kind_of(status: int, refusal: Refusal) -> type[UpstreamError]:
+    """What a status means, unless the body is more exact. `status` is 400 or above."""
+    kind = STATUS.get(status) or (UpstreamRefused if status < 500 else UpstreamFailed)
+    message = refusal.message or ""
+    if kind is RateLimited and refusal.codes & QUOTA_CODES:
+        return QuotaExhausted
+    if kind is UpstreamRefused:
+        if "model_not_found" in refusal.codes:
+            return UpstreamModelMissing
+        if refusal.codes & TOO_LONG_CODES or TOO_LONG.search(message):
+            return ContextTooLong
+        if refusal.codes & SIGNATURE_CODES or SIGNATURE.search(message):
+            return SignatureRejected
+    return kind
 
 
-class _Envelope(msgspec.Struct):
-    error: _Problem | str | UnsetType | None = UNSET
-    message: str | UnsetType | None = UNSET
-    detail: str | UnsetType | None = UNSET
-
-
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
-
-
-def error_text(body: bytes) -> tuple[str | None, str | None]:
-    """(code, message) of an error body in any of the usual shapes; (None, None) when it is in none of them."""
-    try:
-        found = _ENVELOPE.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None, None
-    if isinstance(found.error, _Problem):
-        names = (found.error.code, found.error.type, found.error.status)
-        code = next((name for name in names if isinstance(name, str) and name), None)
-        return code, found.error.message or None
-    return None, found.error or found.message or found.detail or None
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `Retry-After` (seconds, or a date read against the answer's own `Date`).
-
-    None when there is no hint, or it is negative or unreadable.
-    """
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            seconds = float(milliseconds) / 1000
-        elif not (value := headers.get("retry-after")):
-            return None
-        elif value.strip().replace(".", "", 1).isdigit():
-            seconds = float(value)
-        else:
-            due = email.utils.parsedate_to_datetime(value)
-            seconds = (due - email.utils.parsedate_to_datetime(headers["date"])).total_seconds()
-    except (ValueError, TypeError, KeyError):
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
+def in_path(model: str) -> str:
+    """A model's id as part of a URL's path. Slashes stay; an id that would lead elsewhere raises `InvalidRequest`."""
+    if not all(part.strip(".") for part in model.split("/")):
+        raise InvalidRequest(f"the model id {model[:80]!r} cannot be part of a path", param="model")
+    return quote(model, safe="/@")

@@ -143,6 +143,8 @@ def _check_garbage(translator: Translator) -> None:
     for body in GARBAGE:
         shown = repr(body[:20])
         for read in (translator.decode_response, translator.decode_usage, translator.decode_models):
+            if body == b"[]" and read == translator.decode_models:  # some servers list their models without an envelope
+                continue
             _assert_raises(UpstreamGarbled, lambda read=read, body=body: read(body), f"{read.__name__}({shown})")
         if body:
             frame = Frame(body)

@@ -1,0 +1,34 @@
+"""Carries one dialect's opaque metadata through another dialect's opaque field, and back.
+
+A client must hand signatures and encrypted reasoning back to whoever made them, and most clients drop fields they do not
+know. So they ride inside a field the client's dialect treats as opaque (a thinking block's `signature`, a reasoning item's
+`encrypted_content`). The mark says that it is a carrier; nothing is minted, changed or looked into.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+__all__ = ["carried", "carry"]
+
+MARK = "omr1."
+_DECODER = msgspec.json.Decoder(dict[str, dict[str, Any]])
+
+
+def carry(metadata: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line of text that holds `provider_metadata` of other dialects. Deterministic, so that prompt caches keep."""
+    return MARK + base64.urlsafe_b64encode(msgspec.json.encode(metadata, order="sorted")).decode().rstrip("=")
+
+
+def carried(text: str) -> dict[str, dict[str, Any]] | None:
+    """What `carry` put in; None when the text is no carrier (or a damaged one)."""
+    if not text.startswith(MARK):
+        return None
+    data = text[len(MARK) :]
+    try:
+        return _DECODER.decode(base64.urlsafe_b64decode(data + "=" * (-len(data) % 4)))
+    except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return None

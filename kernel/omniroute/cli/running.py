@@ -1,0 +1,106 @@
+"""A gateway behind a server, with what a person at a terminal sees of it. Imports everything: only for `serve`."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from omniroute.app import build_app
+from omniroute.cli.output import note, print_data
+from omniroute.datadir import Runtime
+from omniroute.discovery import Discovery, Found
+from omniroute.firstrun import Start, banner, command_name, credentials_in, data_dir_option, earlier_data
+from omniroute.gateway import Gateway
+from omniroute.keys import CLIENT_KEY_FILE
+from omniroute.logs import Redactor, get_logger
+from omniroute.secret import Secret
+from omniroute.server import limits_of, serve
+from omniroute.settings import LoadedSettings
+
+__all__ = ["run"]
+
+log = get_logger(__name__)
+
+
+async def run(loaded: LoadedSettings, redactor: Redactor, *, safe_mode: bool) -> int:
+    """Until a signal; returns the exit code. Raises `StartError`."""
+    gateway = await Gateway.open(loaded, safe_mode=safe_mode, redactor=redactor)
+    opening = _Opening(gateway)
+    try:
+        await opening.prepare()
+        settings = gateway.settings
+        return await serve(
+            build_app(gateway),
+            host=settings.server.host,
+            port=settings.server.port,
+            limits=limits_of(settings),
+            drain_s=settings.limits.drain_s,
+            on_ready=opening.ready,
+            on_drain=opening.drain,
+        )
+    finally:
+        await opening.end()
+        await gateway.close()
+
+
+class _Opening:
+    """What is done around the moment when the gateway is ready: the first key before, the rest after it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._new_key: Secret | None = None
+        self._after: asyncio.Task[None] | None = None
+
+    async def prepare(self) -> None:
+        gateway = self._gateway
+        if gateway.settings.auth.require_client_key:
+            self._new_key = await gateway.keys.ensure_first_key(gateway.data_dir)
+        for name, reason in {**gateway.plugins.failed, **gateway.plugins.withheld}.items():
+            log.warning("plugin left out", plugin=name, reason=reason)
+        for text in gateway.plugins.notes:
+            log.warning(text)
+
+    def ready(self, url: str) -> None:
+        gateway = self._gateway
+        gateway.data_dir.write_runtime(Runtime(url=url, pid=os.getpid(), started_at=gateway.started_at_s))
+        print_data(url)
+        sys.stdout.flush()
+        self._after = asyncio.get_running_loop().create_task(self._look_around(url))
+
+    def drain(self) -> None:
+        self._gateway.draining = True
+
+    async def end(self) -> None:
+        self._gateway.data_dir.remove_runtime()
+        if self._after is not None:
+            self._after.cancel()
+            await asyncio.wait({self._after})
+
+    async def _look_around(self, url: str) -> None:
+        """Off the way to readiness: local servers, then the banner, then local servers again and again."""
+        gateway = self._gateway
+        discovery = Discovery(gateway.registry, gateway.accounts, gateway.control)
+        try:
+            found = await discovery.look()
+            note(banner(self._start(url, found), windows=sys.platform == "win32"))
+            await discovery.keep_looking()
+        except Exception as error:
+            log.error("cannot look for local model servers", exc_info=error)
+
+    def _start(self, url: str, found: tuple[Found, ...]) -> Start:
+        gateway = self._gateway
+        data_dir = gateway.data_dir.path
+        return Start(
+            url=url,
+            command=command_name(os.environ, sys.argv[0]),
+            options=data_dir_option(data_dir) if gateway.loaded.origin("data_dir") == "flag" else "",
+            configured=any(account.origin in ("settings", "database") for account in gateway.accounts.all()),
+            requires_client_key=gateway.settings.auth.require_client_key,
+            key_file=data_dir / CLIENT_KEY_FILE,
+            new_key=self._new_key,
+            on_terminal=sys.stderr.isatty(),
+            found=found,
+            variables=credentials_in(os.environ, (one.facts for one in gateway.registry.providers.values())),
+            earlier=earlier_data(Path.home(), data_dir),
+            models=gateway.router.listed(),
+        )

@@ -1,0 +1,200 @@
+"""The model API's paths, built at start from what the translators declare.
+
+Each path becomes one Litestar `@asgi` handler that says who may call it. Paths with `{model}` become mounts whose rest we
+match ourselves: Litestar's `@asgi` handlers take no path parameters, a mount also gets longer names and every method, and two
+handlers on one path would silently leave the last (all measured with Litestar 2.25).
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+
+from omniroute.contracts import Headers, Translator
+from omniroute.errors import GatewayError, MethodNotAllowed, ModelNotFound, RouteNotFound
+from omniroute.exchange import Exchange, Receive, Scope, Send
+from omniroute.ids import new_ulid, sane_request_id
+from omniroute.pipeline import Pipeline, authenticate
+from omniroute.routing import Router
+
+__all__ = ["ModelsList", "build_handlers", "form_of", "refuse", "request_id_of"]
+
+Endpoint: TypeAlias = Callable[[Scope, Receive, Send, Mapping[str, str]], Awaitable[None]]
+
+
+class Path(msgspec.Struct, frozen=True, kw_only=True):
+    """A path below a root: the root itself when `pattern` is None."""
+
+    root: str
+    method: str
+    pattern: re.Pattern[str] | None
+    endpoint: Endpoint
+    translator: Translator | None
+    """Whose errors are given here; None: the request's headers decide."""
+
+
+# --- endpoints --------------------------------------------------------------------------------------------------------
+
+
+def model_endpoint(translator: Translator, operation: str, fixed: Mapping[str, str], pipeline: Pipeline) -> Endpoint:
+    """POST of one dialect and operation."""
+    constant = {"operation": operation, **fixed}
+
+    async def endpoint(scope: Scope, receive: Receive, send: Send, found: Mapping[str, str]) -> None:
+        headers = Headers(dict(scope["headers"]))
+        exchange = Exchange(
+            translator=translator,
+            operation=operation,  # type: ignore[arg-type]  # checked when the registry was built
+            params={**_query(scope), **found, **constant},
+            headers=headers,
+            request_id=request_id_of(headers),
+            send=send,
+        )
+        await pipeline.run(exchange, scope, receive)
+
+    return endpoint
+
+
+class ModelsList:
+    """`GET /v1/models` and `GET /v1/models/{id}`: what this key can call now, in the client's form."""
+
+    def __init__(self, translators: Sequence[Translator], router: Router, authenticators: Sequence[object]) -> None:
+        self._translators = translators
+        self._router = router
+        self._authenticators = authenticators
+
+    def endpoint(self, translator: Translator | None = None) -> Endpoint:
+        """In the form of `translator`; None lets the request's headers decide."""
+
+        async def endpoint(scope: Scope, receive: Receive, send: Send, found: Mapping[str, str]) -> None:
+            headers = Headers(dict(scope["headers"]))
+            form = translator or form_of(self._translators, headers)
+            exchange = Exchange(
+                translator=form,
+                operation="models",
+                params={**_query(scope), **found},
+                headers=headers,
+                request_id=request_id_of(headers),
+                send=send,
+            )
+            try:
+                peer = (scope.get("client") or ("",))[0]
+                await authenticate(self._authenticators, headers, exchange.params, peer)  # type: ignore[arg-type]
+                await exchange.answer(200, self._body(form, found.get("model")))
+            except GatewayError as error:
+                await exchange.refuse(error)
+
+        return endpoint
+
+    def _body(self, form: Translator, model: str | None) -> bytes:
+        if model is None:
+            return form.encode_models(self._router.listed())
+        listed = next((entry for entry in self._router.listed() if entry.id == model), None)
+        if listed is None:
+            self._router.resolve(model)  # raises with the closest names; a model beyond the list may still be callable
+            raise ModelNotFound(f"{model!a} can be asked for, but nothing is known of it", param="model")
+        return form.encode_model(listed)
+
+
+def form_of(translators: Sequence[Translator], headers: Headers) -> Translator:
+    """The dialect whose mark the request bears, else the one that is everybody's fallback."""
+    for translator in translators:
+        if translator.models_header is not None and translator.models_header in headers:
+            return translator
+    return next((translator for translator in translators if translator.models_header is None), translators[0])
+
+
+def request_id_of(headers: Headers) -> str:
+    """The client's own `X-Request-Id` if it is sane, else a new one."""
+    own = headers.get("x-request-id")
+    return own if own is not None and sane_request_id(own) else new_ulid()
+
+
+def _query(scope: Scope) -> Mapping[str, str]:
+    raw: bytes = scope["query_string"]
+    return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
+
+
+# --- handlers ---------------------------------------------------------------------------------------------------------
+
+
+def build_handlers(translators: Sequence[Translator], pipeline: Pipeline, models: ModelsList) -> list[ASGIRouteHandler]:
+    """One handler per root path."""
+    paths = [*_declared(translators, pipeline, models), *_listings(models)]
+    roots: dict[str, list[Path]] = {}
+    for path in paths:
+        roots.setdefault(path.root, []).append(path)
+    return [_handler(root, found, translators) for root, found in roots.items()]
+
+
+def _declared(translators: Iterable[Translator], pipeline: Pipeline, models: ModelsList) -> Iterable[Path]:
+    for translator in translators:
+        for ingress in translator.ingress:
+            if ingress.operation == "models":
+                endpoint = models.endpoint(translator)
+            else:
+                endpoint = model_endpoint(translator, ingress.operation, ingress.params, pipeline)
+            root, pattern = _cut(ingress.path)
+            yield Path(root=root, method=ingress.method, pattern=pattern, endpoint=endpoint, translator=translator)
+
+
+def _listings(models: ModelsList) -> Iterable[Path]:
+    for root in ("/v1/models", "/models"):
+        for path in (root, root + "/{model}"):
+            _, pattern = _cut(path)
+            yield Path(root=root, method="GET", pattern=pattern, endpoint=models.endpoint(), translator=None)
+
+
+def _cut(path: str) -> tuple[str, re.Pattern[str] | None]:
+    """`/v1/models/{model}:verb` to its fixed root and a pattern for the rest."""
+    root, brace, rest = path.partition("/{")
+    if not brace:
+        return path, None
+    names = re.split(r"\{(\w+)\}", "/{" + rest)
+    pattern = "".join(f"(?P<{piece}>.+)" if odd % 2 else re.escape(piece) for odd, piece in enumerate(names))
+    return root, re.compile(pattern)
+
+
+def _handler(root: str, paths: Sequence[Path], translators: Sequence[Translator]) -> ASGIRouteHandler:
+    owners = {path.translator for path in paths}
+    speakers = [owner] if len(owners) == 1 and (owner := next(iter(owners))) is not None else translators
+    at_root = {path.method: path.endpoint for path in paths if path.pattern is None}
+    below = [(path.pattern, path) for path in paths if path.pattern is not None]
+    is_mount = bool(below)
+
+    async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+        rest = scope["path"].rstrip("/") if is_mount else ""
+        matches = [(path, found) for pattern, path in below if (found := pattern.fullmatch(rest))] if rest else []
+        for path, found in matches:
+            if path.method == scope["method"]:
+                await path.endpoint(scope, receive, send, found.groupdict())
+                return
+        allowed = {path.method for path, _ in matches} if rest else at_root.keys()
+        endpoint = None if rest else at_root.get(scope["method"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send, {})
+        elif allowed:
+            fix = f"use {' or '.join(sorted(allowed))}"
+            await refuse(speakers, scope, send, MethodNotAllowed(f"{scope['method']} is not allowed here", fix=fix))
+        else:
+            await refuse(speakers, scope, send, RouteNotFound("there is no such path here"))
+
+    return asgi(root, is_mount=is_mount, opt={"access": "client"}, copy_scope=False)(handler)
+
+
+async def refuse(translators: Sequence[Translator], scope: Scope, send: Send, error: GatewayError) -> None:
+    """An error to a request that has no dialect of its own yet."""
+    headers = Headers(dict(scope["headers"]))
+    exchange = Exchange(
+        translator=form_of(translators, headers),
+        operation="models",
+        params={},
+        headers=headers,
+        request_id=request_id_of(headers),
+        send=send,
+    )
+    await exchange.refuse(error)

@@ -1,0 +1,423 @@
+"""uvicorn's HTTP/1.1 protocol with the limits it lacks: nothing doubtful, endless or slow reaches the application.
+
+Left to uvicorn: ASGI, keep-alive, back-pressure. Left to llhttp (httptools): the grammar, which it reads strictly; what it
+lets pass all the same is refused in `_head_fault`. A request that is whole in one read, as nearly all are, starts no clock.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from omniroute.logs import get_logger
+from omniroute.server import refusals
+from omniroute.server.hosts import host_is_well_formed
+from omniroute.server.limits import ServerLimits
+from omniroute.server.refusals import Refusal
+
+__all__ = ["Connections", "GuardedProtocol"]
+
+log = get_logger("omniroute.server")
+
+# Where in a request the bytes read so far end.
+BETWEEN, HEAD, BODY = range(3)
+
+NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+
+
+class _Stop(Exception):
+    """Thrown through the parser to end it; the reason is in `GuardedProtocol._fault`."""
+
+
+class Connections(ServerState):
+    """What the connections of one server share."""
+
+    def __init__(self, limits: ServerLimits) -> None:
+        super().__init__()
+        self.limits = limits
+        self.draining = False
+        """Answers say `connection: close` from here on."""
+        self.turned_away: set[GuardedProtocol] = set()
+        """Beyond `max_connections`: being told so."""
+        self.none_left = asyncio.Event()
+        self.none_left.set()
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One client connection.
+
+    A refusal is answered here, in no dialect, and ends the connection: the rest of the client's bytes cannot be told
+    apart from a second request any more. Answers that are due before it are still given.
+    """
+
+    def __init__(
+        self, config: Config, state: Connections, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(config, state, app_state, loop)
+        self.state = state
+        self.limits = state.limits
+        self._phase = BETWEEN
+        self._answering: RequestResponseCycle | None = None
+        """`cycle` is the last in line."""
+        self._outlet = _Outlet(self)
+        self._deaf = False
+        """Further bytes are thrown away."""
+        self._lingering = False
+        self._fault: Refusal | None = None
+        self._last_word: Refusal | None = None
+        """Due after the answers that are."""
+        self._clock: asyncio.TimerHandle | None = None
+        self._idle_clock: asyncio.TimerHandle | None = None
+        self._idle_from_s = 0.0
+        self._write_clock: asyncio.TimerHandle | None = None
+        self._noted: list[tuple[bytes, bytes]] = []
+        self._read_bytes = 0
+        """Size of the current read."""
+        self._head_bytes = 0
+        """Of an unfinished head, without the read it began in; negative during that one."""
+        self._body_bytes = 0
+        self._paced_bytes = 0
+        """`_body_bytes` when the pace was last checked."""
+        self._framed_bytes = 0
+        """`_body_bytes` after the last read."""
+        self._framing_bytes = 0
+        """Of reads that brought nothing of the body."""
+        self._upgrade_framing: bytes | None = None
+
+    # --- the connection ---
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._outlet.write = transport.write
+        self._outlet.is_closing = transport.is_closing
+        self.state.none_left.clear()
+        if len(self.connections) > self.limits.max_connections:
+            self.connections.discard(self)
+            self._turn_away()
+        else:
+            self._start_clock(self.limits.head_s, self._on_clock)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for clock in (self._clock, self._idle_clock, self._write_clock):
+            if clock is not None:
+                clock.cancel()
+        super().connection_lost(exc)
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        self.state.turned_away.discard(self)
+        if not self.connections and not self.state.turned_away:
+            self.state.none_left.set()
+
+    def _turn_away(self) -> None:
+        if len(self.state.turned_away) >= self.limits.max_connections:
+            self.transport.abort()  # a flood: telling everybody costs as many sockets again
+            return
+        self.state.turned_away.add(self)
+        self._answer(refusals.TOO_MANY_CONNECTIONS)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._read_bytes = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            head_end: int = upgrade.args[0]
+        except httptools.HttpParserError as error:
+            if self._fault is None and isinstance(error, httptools.HttpParserCallbackError):
+                self._report(error.__context__)
+            self._refuse(self._fault or refusals.MALFORMED)
+            return
+        else:
+            if self._phase != BETWEEN:
+                self._watch()
+            return
+        self._decline_upgrade(data[head_end:])
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.limits.write_s:
+            self._write_clock = self.loop.call_later(self.limits.write_s, self._on_write_clock)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_clock is not None:
+            self._write_clock.cancel()
+            self._write_clock = None
+
+    # --- the parser's callbacks ---
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._clock is not None:
+            self._stop_clock()
+        self._phase = HEAD
+        self._noted = []
+        self._head_bytes = -self._read_bytes
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase != HEAD:
+            return  # a trailer: must not pass for a header, which the application has seen by now
+        name = name.lower()
+        self.headers.append((name, value))
+        if name in NOTED:
+            self._noted.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._fault = self._head_fault()
+        if self._fault is not None:
+            raise _Stop
+        if self._clock is not None:
+            self._stop_clock()
+        self._body_bytes = self._paced_bytes = self._framed_bytes = self._framing_bytes = 0
+        super().on_headers_complete()
+        self._phase = BODY
+        self.cycle.transport = self._outlet  # type: ignore[assignment]
+        if self.state.draining or self._upgrade_framing is not None:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._upgrade_framing:
+            return  # llhttp takes the head for the whole; see _decline_upgrade
+        if self._clock is not None:
+            self._stop_clock()
+        self._phase = BETWEEN
+        cycle = self.cycle
+        cycle.more_body = False
+        cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        if self._lingering or self.transport.is_closing():
+            return
+        if self.pipeline:
+            self.flow.resume_reading()
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._last_word is not None:
+            self._answer(self._last_word)
+        elif self._phase == BODY:
+            self._linger()  # answered before the body was here, and nobody is going to read it
+        else:
+            self.flow.resume_reading()
+            self._idle_from_s = self.loop.time()
+            if self._idle_clock is None and self.limits.idle_s:
+                self._on_idle_clock()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    # --- what is refused ---
+
+    def _head_fault(self) -> Refusal | None:
+        limits, target = self.limits, self.url
+        if len(target) > limits.max_target_bytes:
+            return refusals.TARGET_TOO_LONG
+        if len(self.headers) > limits.max_headers or self._head_is_too_large():
+            return refusals.HEAD_TOO_LARGE
+        if target[:1] != b"/" or b"#" in target:
+            return refusals.TARGET_NOT_A_PATH
+        if len(self.pipeline) >= limits.max_pipelined:
+            return refusals.TOO_MANY_PIPELINED
+        host: bytes | None = None
+        framing = b""
+        for name, value in self._noted:
+            if name == b"host":
+                if host is not None:
+                    return refusals.HOST_DOUBTFUL
+                host = value
+            elif name == b"content-length":
+                if limits.max_body_bytes is not None and int(value) > limits.max_body_bytes:
+                    return refusals.BODY_TOO_LARGE
+                framing = b"content-length: " + value
+            elif name == b"transfer-encoding":
+                if value.lower() != b"chunked" or self.parser.get_http_version() != "1.1":
+                    return refusals.TRANSFER_CODING
+                framing = b"transfer-encoding: chunked"
+            elif name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
+        if host is None or not host_is_well_formed(host):
+            return refusals.HOST_DOUBTFUL
+        if self.parser.should_upgrade():
+            self._upgrade_framing = framing
+        elif self.parser.get_http_version() not in ("1.1", "1.0"):
+            return refusals.MALFORMED
+        return None
+
+    def _head_is_too_large(self) -> bool:
+        maximum = self.limits.max_head_bytes
+        if self._read_bytes <= maximum and self._head_bytes < 0:
+            return False  # it began in this very read, which is small enough by itself
+        lines = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return len(self.url) + lines > maximum
+
+    def _watch(self) -> None:
+        """After a read that ended inside a request."""
+        limits = self.limits
+        if self._phase == HEAD:
+            self._head_bytes += self._read_bytes
+            if len(self.url) > limits.max_target_bytes:
+                self._refuse(refusals.TARGET_TOO_LONG)
+            elif self._head_bytes > limits.max_head_bytes:
+                self._refuse(refusals.HEAD_TOO_LARGE)
+            elif self._clock is None:
+                self._start_clock(limits.head_s, self._on_clock)
+            return
+        if self._body_bytes == self._framed_bytes:
+            self._framing_bytes += self._read_bytes
+            if self._framing_bytes > limits.max_head_bytes:
+                self._refuse(refusals.HEAD_TOO_LARGE)
+                return
+        self._framed_bytes = self._body_bytes
+        if self._clock is None:
+            self._start_clock(limits.body_window_s, self._on_clock)
+
+    def _on_clock(self) -> None:
+        self._clock = None
+        if self._phase == HEAD:
+            self._refuse(refusals.HEAD_TOO_SLOW)
+        elif self._phase == BODY:
+            self._check_pace()
+        else:
+            self.transport.close()  # connected, and said nothing
+
+    def _on_idle_clock(self) -> None:
+        """Runs from the first answer on and looks again when it may be time: cheaper than one clock per answer."""
+        busy = self._phase != BETWEEN or (self._answering is not None and not self._answering.response_complete)
+        left_s = self.limits.idle_s if busy else self._idle_from_s + self.limits.idle_s - self.loop.time()
+        if left_s > 0:
+            self._idle_clock = self.loop.call_later(left_s, self._on_idle_clock)
+        else:
+            self.transport.close()
+
+    def _check_pace(self) -> None:
+        limits = self.limits
+        came = self._body_bytes - self._paced_bytes
+        waits_for_us = self.flow.read_paused or self.cycle.waiting_for_100_continue
+        if came < limits.body_min_bytes_s * limits.body_window_s and not waits_for_us:
+            self._refuse(refusals.BODY_TOO_SLOW)
+            return
+        self._paced_bytes = self._body_bytes
+        self._start_clock(limits.body_window_s, self._on_clock)
+
+    def _on_write_clock(self) -> None:
+        self._write_clock = None
+        log.info("connection closed", reason="the client stopped reading", after_s=self.limits.write_s)
+        self.transport.abort()
+
+    # --- how it is refused ---
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Take no more from this connection and say why as soon as that cannot be mistaken for another answer."""
+        self._deaf = True
+        self._stop_clock()
+        due = self._answering
+        if due is None or due.response_complete:
+            self._answer(refusal)
+        elif self._phase == BODY and self.cycle is due:
+            self._cut(due, refusal)
+        else:
+            if self._phase == BODY:
+                self.pipeline.popleft()  # the last in line is the one that broke off
+            self._last_word = refusal
+
+    def _cut(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
+        """The request being answered broke off: to the application its client is gone."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if cycle.response_started:
+            self.transport.abort()
+        else:
+            self._answer(refusal)
+
+    def _answer(self, refusal: Refusal) -> None:
+        if self.transport.is_closing():
+            return
+        log.info("request refused", status=refusal.status, code=refusal.code, reason=refusal.message)
+        self.transport.write(refusal.encode(self.state.default_headers))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close, but listen for a moment: closing with unread bytes resets the connection and may lose the answer."""
+        self._deaf = self._lingering = True
+        self._stop_clock()
+        if self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._start_clock(self.limits.linger_s, self.transport.abort)
+
+    def close_gently(self) -> None:
+        """The application's answer is out and the connection is not to be kept."""
+        if self._phase == BODY and self.cycle is self._answering:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _report(self, fault: BaseException | None) -> None:
+        if isinstance(fault, httptools.HttpParserError):
+            return  # of the target, which uvicorn has parsed
+        self._fault = refusals.INTERNAL
+        log.error("a request could not be read", exc_info=fault)
+
+    # --- upgrades ---
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Ignore an offer to speak another protocol (RFC 9110 §7.8), as Java's client makes with every request.
+
+        llhttp stops after the head of such a request. A second parser reads its body; the connection ends after it.
+        """
+        framing, self._upgrade_framing = self._upgrade_framing, b""
+        if not framing:
+            self._deaf = True
+            return
+        reader = _BodyOf(self)
+        self.parser = httptools.HttpRequestParser(reader)
+        self.data_received(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n" + rest)
+
+    # --- clocks ---
+
+    def _start_clock(self, after_s: float, then: Callable[[], None]) -> None:
+        if after_s:
+            self._clock = self.loop.call_later(after_s, then)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+
+class _BodyOf:
+    """The parser's view of a connection of which only the body of the current request is still read."""
+
+    def __init__(self, protocol: GuardedProtocol) -> None:
+        self.protocol = protocol
+        self.whole = False
+
+    def on_body(self, body: bytes) -> None:
+        if not self.whole:
+            self.protocol.on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.whole:
+            self.whole = True
+            self.protocol.on_message_complete()
+
+
+class _Outlet:
+    """The transport as uvicorn's request cycle uses it, except that closing waits for what the client still sends."""
+
+    write: Callable[[bytes], None]
+    is_closing: Callable[[], bool]
+
+    def __init__(self, protocol: GuardedProtocol) -> None:
+        self.close = protocol.close_gently

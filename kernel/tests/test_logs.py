@@ -1,0 +1,393 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from omniroute import logs
+from omniroute.contracts import AttemptRecord, RequestRecord
+from omniroute.logs import LEVELS, MASK, Redactor
+from omniroute.model import Loss, Usage
+from omniroute.secret import Secret
+
+CANARY = "canary-7f3a!/ä x&y"  # no pattern knows it
+JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ0ZXN0In0.c2ln"
+
+
+class Captured:
+    """The log of one test; `start` configures it."""
+
+    def __init__(self) -> None:
+        self.stream = io.BytesIO()
+        self.redactor = Redactor()
+
+    def start(self, level: logs.Level = "debug", *, as_json: bool = True) -> None:
+        logs.configure(level, redactor=self.redactor, as_json=as_json, stream=self.stream)
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue().decode()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def log() -> Iterator[Captured]:
+    levels = {name: logging.getLogger(name).level for name in ("", *logs.TOO_TALKATIVE)}
+    yield Captured()
+    logs.reset()
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def record(**changes: Any) -> RequestRecord:
+    values: dict[str, Any] = {
+        "id": "01JD0000000000000000000001", "request_id": "01JD0000000000000000000001", "started_at_s": 1.0,
+        "dialect": "openai-chat", "operation": "chat", "key_id": "k1", "key_name": "laptop",
+        "requested_model": "lab/echo", "status": 200, "stream": True, "outcome": "ok",
+    }  # fmt: skip
+    return RequestRecord(**(values | changes))
+
+
+# --- redaction --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Authorization: Bearer xyz", "Authorization: Bearer ***"),
+        ("bearer abc.def-123, next", "bearer ***, next"),
+        ("Authorization: Basic dXNlcjpwdw==", "Authorization: Basic ***"),
+        ("key sk-test-key-000001 is bad", "key *** is bad"),
+        ("sk-ant-test_0123456789", MASK),
+        ("omr_abc12345_secretsecret", MASK),
+        ("omrm_abc12345_secretsecret", MASK),
+        ("token ya29.a0AfTest-_x end", "token *** end"),
+        ("1//0test-refresh-token-value", MASK),
+        ("AIzaTest0123456789012345678", MASK),
+        ("ghp_test0123456789012345678", MASK),
+        (f"id_token {JWT}.", "id_token ***."),
+        ("GET /v1beta/models?key=abc&alt=sse", "GET /v1beta/models?key=***&alt=sse"),
+        ("callback?code=abc&state=s", "callback?code=***&state=s"),
+        ('{"access_token":"a b, c","expires_in":5}', '{"access_token":"***","expires_in":5}'),
+        (r"{'api_key': 'it\'s mine'}", "{'api_key': '***'}"),
+        ("Cookie: a=b; session=c", "Cookie: ***"),
+        ("set-cookie: a=b; Path=/\r\nx: y", "set-cookie: ***\r\nx: y"),
+        ("x-api-key: test0key1", "x-api-key: ***"),
+        ("password=ab@cd1234", "password=***"),
+        ("proxy http://me:p@ss@proxy.test:1", "proxy http://me:***@proxy.test:1"),
+    ],
+)
+def test_what_looks_like_a_credential_is_masked(text, clean):
+    assert Redactor().text(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cc/claude-opus-4-6", "the bearer token expired", "bearer authentication required", "basic plan only",
+        "disk-usage of task-runner", "risk-assessment-model-12345678", "unexpected token: }", "max_tokens: 5",
+        "invalid token: expected string", "http://127.0.0.1:8080/v1", "monkey=banana12", "omr_short", "eyJ",
+        "01JD0000000000000000000001", '{"input_tokens":12345678}',
+    ],
+)  # fmt: skip
+def test_ordinary_text_is_left_alone(text):
+    assert Redactor().text(text) is text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CANARY,
+        f"a {CANARY} b",
+        f"?x={'canary-7f3a%21%2F%C3%A4%20x%26y'}",
+        json.dumps({"a": CANARY}),
+        f"{CANARY}{CANARY}",
+    ],
+)
+def test_a_known_value_is_masked_however_it_is_written(text):
+    redactor = Redactor()
+    assert redactor.text(text) == text
+    redactor.add(CANARY)
+    assert "7f3a" not in redactor.text(text)
+    redactor.discard(CANARY)
+    assert redactor.text(text) == text
+
+
+def test_a_value_that_contains_another_is_masked_whole():
+    redactor = Redactor()
+    redactor.add("live-value")
+    redactor.add("live-value-and-more")
+    assert redactor.text("x live-value-and-more live-value y") == "x *** *** y"
+
+
+def test_a_value_added_twice_is_known_until_it_is_discarded_twice():
+    redactor = Redactor()
+    redactor.add("live-value")
+    redactor.add("live-value")
+    redactor.discard("live-value")
+    assert redactor.text("live-value") == MASK
+    redactor.discard("live-value")
+    assert redactor.text("live-value") == "live-value"
+
+
+def test_short_values_do_not_mask_words():
+    redactor = Redactor()
+    redactor.add("local")
+    assert redactor.text("a local model") == "a local model"
+
+
+def test_a_redactor_does_not_show_what_it_knows():
+    redactor = Redactor()
+    redactor.add(CANARY)
+    assert repr(redactor) == "Redactor(1 values)"
+
+
+@pytest.mark.parametrize(
+    "piece", ["a- ", "token=", "eyJ-", "://a:", "?key", "'key'  :", "\"'", "password :aaaaaaaa ", "1//a"]
+)
+def test_no_text_takes_long(piece):
+    text = (piece * 65_536)[:65_536]
+    assert len(Redactor().text(text)) <= len(text) * 3  # quadratic, this would take minutes
+
+
+# --- canary -----------------------------------------------------------------------------------------------------------
+
+SLOTS: dict[str, dict[str, Any]] = {
+    **{name: {name: CANARY} for name in (
+        "authorization", "Authorization", "api_key", "api-key", "X-Api-Key", "x_goog_api_key", "key", "token",
+        "access_token", "refresh_token", "secret", "client_secret", "password", "cookie", "Set-Cookie", "credential",
+        "proxy_authorization",
+    )},
+    "headers": {"headers": {"authorization": CANARY, "Cookie": CANARY}},
+    "deep": {"body": {"accounts": [{"api_key": CANARY}]}},
+    "bytes": {"body": CANARY.encode()},
+    "Secret": {"value": Secret(CANARY)},
+    "not text": {"token": 12345678901234567890},
+}  # fmt: skip
+KNOWN: dict[str, dict[str, Any]] = {
+    "text": {"reason": f"upstream said {CANARY}"},
+    "list": {"arguments": ["--key", CANARY]},
+    "tuple in dict": {"detail": {"a": (1, CANARY)}},
+    "dict key": {"detail": {CANARY: 1}},
+    "exception": {"error": ValueError(CANARY)},
+    "object": {"thing": type("Thing", (), {"__repr__": lambda _: CANARY})()},
+}
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "console"])
+@pytest.mark.parametrize("slot", SLOTS)
+def test_a_telling_name_hides_its_value(log, slot, as_json):
+    log.start(as_json=as_json)
+    logs.get_logger("t").info("something", **SLOTS[slot])
+    assert "something" in log.text
+    assert "7f3a" not in log.text
+    assert "1234567890" not in log.text
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "console"])
+@pytest.mark.parametrize("slot", KNOWN)
+def test_a_known_value_is_hidden_wherever_it_stands(log, slot, as_json):
+    log.redactor.add(CANARY)
+    log.start(as_json=as_json)
+    logs.get_logger("t").info(f"about {CANARY}", **KNOWN[slot])
+    assert "about ***" in log.text
+    assert "7f3a" not in log.text
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "console"])
+def test_a_traceback_is_logged_without_credentials_and_locals(log, as_json):
+    log.redactor.add(CANARY)
+    log.start(as_json=as_json)
+    hidden = "local-variable"
+    try:
+        raise RuntimeError(f"refused {CANARY} and Bearer xyz")
+    except RuntimeError:
+        logs.get_logger("t").exception("it broke")
+    assert "RuntimeError: refused *** and Bearer ***" in log.text
+    assert "7f3a" not in log.text
+    assert hidden not in log.text
+
+
+@pytest.mark.parametrize(
+    "field", ["request_id", "requested_model", "key_name", "account", "provider", "model", "error"]
+)
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "console"])
+def test_a_credential_in_the_wrong_place_is_not_in_the_request_log(log, field, as_json):
+    log.redactor.add(CANARY)
+    log.start(as_json=as_json)
+    logs.log_request(record(**({"provider": "lab"} | {field: CANARY})))
+    logs.log_request(record(**({"provider": "lab"} | {field: "sk-test-key-000001"})))
+    assert log.text.count(MASK) == 2
+    assert "7f3a" not in log.text
+    assert "000001 " not in log.text.replace("0000000001", "")
+
+
+# --- form -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_json_event_has_time_level_and_name_first(log):
+    log.start()
+    logs.get_logger("part").warning("it happened", n=1, ratio=0.5, none=None, deep={"a": [1]})
+    (event,) = log.events
+    assert list(event)[:3] == ["time", "level", "event"]
+    assert event.pop("time").endswith("Z")
+    assert event == {
+        "level": "warning", "event": "it happened", "source": "part",
+        "n": 1, "ratio": 0.5, "none": None, "deep": {"a": [1]},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_only_events_from_the_level_up_are_written(log, level):
+    log.start(level)
+    for each in LEVELS:
+        getattr(logs.get_logger("t"), each)("said")
+    assert [event["level"] for event in log.events] == [each for each in LEVELS if LEVELS[each] >= LEVELS[level]]
+
+
+def test_a_logger_made_before_follows_the_configuration(log):
+    early = logs.get_logger("early")
+    log.start()
+    early.info("heard")
+    assert [event["source"] for event in log.events] == ["early"]
+
+
+FORGED = "x\r\n2026-01-01 [info] forged\x1b[2J\x9b31m\u202e\u2028y"
+
+
+def test_text_from_outside_cannot_forge_a_line_or_drive_the_terminal(log):
+    log.start(as_json=False)
+    logs.get_logger("t").info("model asked for", model=FORGED, deep=[FORGED])
+    logs.log_request(record(requested_model=FORGED))
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        logs.get_logger("t").exception("it broke")
+    lines = log.text.split("\n")
+    assert [line for line in lines if line and not line.startswith(("20", "    "))] == []
+    assert not any(line.startswith("2026-01-01") for line in lines)
+    assert not set(log.text) & {"\r", "\x1b", "\x9b", "\u202e", "\u2028"}
+    assert all(shown in log.text for shown in (r"\x1b[2J", r"\x9b31m", r"\u202e"))
+
+
+def test_the_same_text_is_one_line_of_json(log):
+    log.start()
+    logs.get_logger("t").info("model asked for", model=FORGED)
+    (event,) = [json.loads(line) for line in log.text.split("\n") if line]
+    assert event["model"] == FORGED
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {1, 2}, object], ids=["lone surrogate", "big", "set", "class"])
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "console"])
+def test_any_value_can_be_logged(log, value, as_json):
+    log.start(as_json=as_json)
+    logs.get_logger("t").info("odd", value=value)
+    assert "odd" in log.text
+
+
+def test_a_log_that_cannot_be_written_does_not_matter(log):
+    log.start()
+    log.stream.close()
+    logs.get_logger("t").info("lost")
+    logs.log_request(record())
+
+
+def test_stdout_is_left_to_data(log, capsys):
+    logs.configure("info", as_json=True)
+    logs.get_logger("t").info("said")
+    logs.reset()
+    logs.get_logger("t").warning("said too")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("said") == 2
+
+
+# --- the request log --------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_one_event(log):
+    log.start("info")
+    attempts = (AttemptRecord(provider="lab", model="echo", account="a"),) * 2
+    logs.log_request(
+        record(
+            request_id="mine-1", provider="lab", model="echo", account="work", attempts=attempts,
+            usage=Usage(input_tokens=3, output_tokens=4), losses=(Loss(pointer="/a", kind="dropped", reason="r"),),
+            first_content_s=0.0314, duration_s=1.25, user_agent="secret-agent",
+        )
+    )  # fmt: skip
+    (event,) = log.events
+    del event["time"]
+    assert event == {
+        "level": "info", "event": "request", "request_id": "mine-1", "status": 200, "outcome": "ok",
+        "operation": "chat", "dialect": "openai-chat", "model": "lab/echo", "client": "laptop", "stream": True,
+        "attempts": 2, "ms": 1250.0, "target": "lab/echo", "account": "work", "first_content_ms": 31.4,
+        "input_tokens": 3, "output_tokens": 4, "losses": 1,
+    }  # fmt: skip
+
+
+def test_what_is_unknown_is_left_out(log):
+    log.start("info")
+    logs.log_request(record())
+    (event,) = log.events
+    assert not event.keys() & {"target", "account", "first_content_ms", "input_tokens", "losses", "error"}
+
+
+@pytest.mark.parametrize(("level", "logged"), [("info", [200, 404, 502]), ("warning", [502]), ("error", [])])
+def test_a_request_that_failed_here_is_a_warning(log, level, logged):
+    log.start(level)
+    for status in (200, 404, 502):
+        logs.log_request(record(status=status, error=None if status == 200 else "some_code"))
+    assert [event["status"] for event in log.events] == logged
+
+
+def test_accounts_named_by_an_address_are_told_apart_and_not_shown(log):
+    log.start("info")
+    for account in ("me@example.test", "you@example.test", "me@example.test", "work"):
+        logs.log_request(record(provider="lab", account=account))
+    first, second, third, plain = [event["account"] for event in log.events]
+    assert first == third != second
+    assert "example" not in log.text
+    assert plain == "work"
+
+
+# --- libraries --------------------------------------------------------------------------------------------------------
+
+
+def test_what_libraries_log_takes_the_same_way(log):
+    log.redactor.add(CANARY)
+    log.start()
+    logging.getLogger("library").warning("it said %s\n", CANARY)
+    logging.getLogger("library").log(25, "between two levels")
+    (said, between) = log.events
+    assert (said["event"], said["source"], said["level"]) == ("it said ***", "library", "warning")
+    assert between["level"] == "info"
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "aiohttp.access", "uvicorn.error"])
+def test_libraries_that_log_urls_are_silenced_even_at_debug(log, name):
+    log.start("debug")
+    logging.getLogger(name).info("GET http://127.0.0.1/?key=abc")
+    logging.getLogger(name).debug("header x")
+    assert log.events == []
+    logging.getLogger(name).error("broken")
+    assert [event["event"] for event in log.events] == ["broken"]
+
+
+def test_a_record_that_cannot_be_formatted_is_not_printed_raw(log, capsys):
+    log.start()
+    (ours,) = [handler for handler in logging.getLogger().handlers if type(handler).__module__ == logs.__name__]
+    ours.handle(logging.LogRecord("library", logging.WARNING, __file__, 1, "%d", (CANARY,), None))
+    assert "7f3a" not in log.text + "".join(capsys.readouterr())
+    assert [event["reason"] for event in log.events] == ["TypeError"]
+
+
+def test_configuring_again_does_not_double_events(log):
+    log.start()
+    log.start()
+    logging.getLogger("library").warning("once")
+    assert len(log.events) == 1

@@ -1,0 +1,117 @@
+"""Token counts and stop reasons: what both sides of an answer share.
+
+The wire counts input without what came from or went to a cache; canonical input counts all of it.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from omniroute.api import FinishReason, Usage
+from omniroute_translator_anthropic.wire import Wire
+
+__all__ = ["UsageTally", "WireUsage", "finish_reason", "stop_reason", "wire_usage"]
+
+
+class WireCacheCreation(msgspec.Struct):
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class WireOutputDetails(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
+class WireUsage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: WireCacheCreation | None = None
+    output_tokens_details: WireOutputDetails | None = None
+
+
+class UsageTally:
+    """The counts of one answer. Later values replace earlier ones, and a zero never replaces a known number."""
+
+    __slots__ = ("_cached", "_fresh", "_output", "_thinking", "_written", "_written_1h")
+
+    def __init__(self) -> None:
+        self._fresh = self._output = self._cached = self._written = self._written_1h = self._thinking = 0
+
+    def update(self, wire: WireUsage) -> Usage:
+        """Take in what one event says; returns everything known so far."""
+        self._fresh = wire.input_tokens or self._fresh
+        self._output = wire.output_tokens or self._output
+        self._cached = wire.cache_read_input_tokens or self._cached
+        written = wire.cache_creation_input_tokens
+        if split := wire.cache_creation:
+            self._written_1h = split.ephemeral_1h_input_tokens or self._written_1h
+            written = written or (split.ephemeral_5m_input_tokens or 0) + (split.ephemeral_1h_input_tokens or 0)
+        self._written = written or self._written
+        if details := wire.output_tokens_details:
+            self._thinking = details.thinking_tokens or self._thinking
+        return Usage(
+            input_tokens=self._fresh + self._cached + self._written,
+            output_tokens=self._output,
+            cached_tokens=self._cached,
+            cache_write_tokens=self._written,
+            cache_write_1h_tokens=self._written_1h,
+            reasoning_tokens=self._thinking,
+        )
+
+
+def wire_usage(usage: Usage | None, *, whole: bool) -> Wire:
+    """The wire's counts; unknown ones are 0. `whole` adds what only a message has, not its last delta."""
+    usage = usage or Usage()
+    wire: Wire = {
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    if whole and usage.cache_write_tokens:
+        wire["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.cache_write_1h_tokens,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+        }
+    if usage.reasoning_tokens:
+        wire["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    return wire
+
+
+_FINISH: Mapping[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "pause_turn": "pause",
+    "refusal": "content_filter",
+}
+
+_STOP: Mapping[FinishReason, str] = {
+    "stop": "end_turn",
+    "tool_calls": "tool_use",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+    "refusal": "refusal",
+    "pause": "pause_turn",
+}
+
+
+def finish_reason(stop: str | None, *, has_calls: bool) -> FinishReason:
+    """Total: an unknown or missing reason is a plain stop, and a call to a client's tool is never one."""
+    finish = _FINISH.get(stop or "", "stop")
+    if finish in ("stop", "tool_calls"):
+        return "tool_calls" if has_calls else "stop"
+    return finish
+
+
+def stop_reason(finish: FinishReason, stop_sequence: str | None, *, has_calls: bool) -> Wire:
+    """`stop_reason` and `stop_sequence`, as they stand in a message and in `message_delta`."""
+    if has_calls and finish == "stop":
+        finish = "tool_calls"
+    if finish == "stop" and stop_sequence is not None:
+        return {"stop_reason": "stop_sequence", "stop_sequence": stop_sequence}
+    return {"stop_reason": _STOP.get(finish, "end_turn"), "stop_sequence": None}

@@ -1,0 +1,175 @@
+"""A client's `messages` to canonical messages: history in, normal form out.
+
+Tool results that follow one another become one message of role `tool`. The calls and results of the time before `tools`
+(`function_call`, role `function`) have no ids; they get ones made of their position.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import get_args
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from omniroute.api import (
+    FilePart,
+    ImagePart,
+    InvalidRequest,
+    Loss,
+    Message,
+    Part,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from omniroute_translator_openai_chat.invalid import decode
+from omniroute_translator_openai_chat.names import digest
+from omniroute_translator_openai_chat.parts_in import REFUSAL, is_set, parts_of
+from omniroute_translator_openai_chat.wire import (
+    DIALECT,
+    AssistantWire,
+    DeveloperWire,
+    FunctionResultWire,
+    MessageWire,
+    SystemWire,
+    ToolCallWire,
+    ToolResultWire,
+    UserWire,
+)
+
+MESSAGES = msgspec.json.Decoder(list[MessageWire])
+FIELDS = msgspec.json.Decoder(list[dict[str, Raw]])
+KNOWN = {kind: {"role", *kind.__struct_fields__} for kind in get_args(MessageWire)}
+
+
+def decode_messages(raw: Raw) -> tuple[tuple[Message, ...], list[Loss]]:
+    wire = decode(MESSAGES, raw, "/messages")
+    if not wire:
+        raise InvalidRequest("messages is empty", fix="send at least one message", param="messages")
+    history = History()
+    for position, message in enumerate(wire):
+        history.add(message, f"/messages/{position}")
+    return history.close(), list(unknown_fields(raw, wire))
+
+
+def unknown_fields(raw: Raw, wire: list[MessageWire]) -> Iterator[Loss]:
+    for position, (fields, message) in enumerate(zip(decode(FIELDS, raw, "/messages"), wire, strict=True)):
+        for name in fields.keys() - KNOWN[type(message)]:
+            if is_set(fields[name]):
+                yield Loss(
+                    pointer=f"/messages/{position}/{name}",
+                    kind="dropped",
+                    reason="messages have no such field elsewhere",
+                )
+
+
+class History:
+    """Collects messages; knows which calls there have been."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._results: list[ToolResultPart] = []
+        """Of the tool messages since the last other one."""
+        self._called: set[str] = set()
+        self._unanswered: dict[str, deque[str]] = {}
+        """function name → ids of calls without id of their own, in the order of the calls."""
+
+    def close(self) -> tuple[Message, ...]:
+        self._group_results()
+        return tuple(self._messages)
+
+    def add(self, message: MessageWire, at: str) -> None:
+        match message:
+            case ToolResultWire():
+                if message.tool_call_id not in self._called:
+                    raise InvalidRequest(
+                        f"{at}/tool_call_id answers no call: {message.tool_call_id[:80]!r} is in no tool_calls before it",
+                        fix="send the assistant message that made the call, or leave the result out",
+                        param=f"{at}/tool_call_id",
+                    )
+                self._result(message, message.tool_call_id, at)
+            case FunctionResultWire():
+                waiting = self._unanswered.get(message.name or "")
+                if not waiting:
+                    raise InvalidRequest(
+                        f"{at}/name answers no call: there is no open function_call of {message.name!r} before it",
+                        fix="send the assistant message that made the call, or leave the result out",
+                        param=f"{at}/name",
+                    )
+                self._result(message, waiting.popleft(), at)
+            case AssistantWire():
+                self._say("assistant", self._turn(message, at), message.name)
+            case SystemWire():
+                self._say("system", parts_of(message.content, f"{at}/content"), message.name)
+            case DeveloperWire():
+                self._say("developer", parts_of(message.content, f"{at}/content"), message.name)
+            case UserWire():
+                self._say("user", parts_of(message.content, f"{at}/content"), message.name)
+
+    def _say(self, role: Role, parts: Sequence[Part], name: str | None) -> None:
+        self._group_results()
+        self._messages.append(Message(role=role, parts=tuple(parts), name=name))
+
+    def _group_results(self) -> None:
+        if self._results:
+            self._messages.append(Message(role="tool", parts=tuple(self._results)))
+            self._results = []
+
+    def _turn(self, message: AssistantWire, at: str) -> list[Part]:
+        parts: list[Part] = []
+        thought = message.reasoning_content or message.reasoning or ""
+        details = (
+            {DIALECT: {"reasoning_details": message.reasoning_details}} if is_set(message.reasoning_details) else {}
+        )
+        if thought or details:
+            parts.append(ReasoningPart(text=thought, provider_metadata=details))
+        parts += parts_of(message.content, f"{at}/content")
+        if message.refusal:
+            parts.append(TextPart(text=message.refusal, provider_metadata=REFUSAL))
+        for position, call in enumerate(message.tool_calls or ()):
+            parts.append(call_of(call, f"{at}/tool_calls/{position}"))
+            self._called.add(call.id)
+        if message.function_call is not None:
+            name = message.function_call.name
+            call_id = f"call_{digest(f'{at} {name}', 24)}"
+            self._unanswered.setdefault(name, deque()).append(call_id)
+            parts.append(ToolCallPart(id=call_id, name=name, arguments=message.function_call.arguments or "{}"))
+        return parts
+
+    def _result(self, message: ToolResultWire | FunctionResultWire, call_id: str, at: str) -> None:
+        parts = parts_of(message.content, f"{at}/content")
+        carried = tuple(part for part in parts if isinstance(part, TextPart | ImagePart | FilePart))
+        self._results.append(ToolResultPart(call_id=call_id, name=message.name, parts=carried))
+
+
+def call_of(call: ToolCallWire, at: str) -> ToolCallPart:
+    metadata = call_metadata(None if call.extra_content is UNSET else call.extra_content)
+    if call.type == "custom":
+        if call.custom is UNSET:
+            raise InvalidRequest(f"{at}/custom is missing", param=f"{at}/custom")
+        return ToolCallPart(
+            id=call.id, name=call.custom.name, arguments=wrapped(call.custom.input), provider_metadata=metadata
+        )
+    if call.function is UNSET:
+        raise InvalidRequest(f"{at}/function is missing", param=f"{at}/function")
+    return ToolCallPart(
+        id=call.id, name=call.function.name, arguments=call.function.arguments or "{}", provider_metadata=metadata
+    )
+
+
+def call_metadata(extra: object) -> dict[str, dict[str, object]]:
+    """`extra_content` of a call, kept for its own dialect; a thought signature in it also for the vendor it is from."""
+    match extra:
+        case {"google": {"thought_signature": str(signature)}}:
+            return {DIALECT: {"extra_content": extra}, "gemini": {"thought_signature": signature}}
+        case None:
+            return {}
+        case _:
+            return {DIALECT: {"extra_content": extra}}
+
+
+def wrapped(text: str) -> str:
+    """The input of a custom tool as the arguments every dialect can carry."""
+    return msgspec.json.encode({"input": text}).decode()

@@ -1,0 +1,242 @@
+"""Canonical messages to `messages`: valid for the service whatever the history looks like.
+
+Every assistant message with tool calls is followed at once by one tool message per call. Tool messages carry text only, so
+the images of results follow in a user message after all of them. Histories a client has cut are mended: a call without
+result gets one that says so, a result without call becomes the user's words.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import UNSET
+
+from omniroute.api import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Loss,
+    Message,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from omniroute_translator_openai_chat.names import ToolNames, fit_id
+from omniroute_translator_openai_chat.parts_out import assistant_content, own, report, text_content, user_wire
+from omniroute_translator_openai_chat.wire import (
+    DIALECT,
+    AssistantWire,
+    CustomCallWire,
+    DeveloperWire,
+    FunctionCallWire,
+    MessageWire,
+    SystemWire,
+    TextWire,
+    ToolCallWire,
+    ToolResultWire,
+    UserPartWire,
+    UserWire,
+)
+
+NO_RESULT = "(no result)"
+Place = tuple[int, int]
+"""Message and part, counted from 0."""
+
+
+class _Input(msgspec.Struct):
+    input: str
+
+
+INPUT = msgspec.json.Decoder(_Input)
+
+
+class MessagesOut:
+    """One request's messages. `custom` are the names of tools sent as custom ones."""
+
+    def __init__(
+        self, messages: Sequence[Message], names: ToolNames, custom: frozenset[str], losses: list[Loss]
+    ) -> None:
+        self._messages = messages
+        self._names = names
+        self._custom = custom
+        self._losses = losses
+        self._answered: set[Place] = set()
+        """Results that stand behind their call."""
+
+    def encode(self) -> list[MessageWire]:
+        return [wire for position in range(len(self._messages)) for wire in self._message(position)]
+
+    def _message(self, position: int) -> Iterator[MessageWire]:
+        message = self._messages[position]
+        at = f"/messages/{position}"
+        match message.role:
+            case "assistant":
+                yield from self._assistant(message, position, at)
+            case "system" | "developer":
+                texts = self._texts(message, at)
+                if texts:
+                    kind = SystemWire if message.role == "system" else DeveloperWire
+                    yield kind(content=text_content(texts, "\n\n"), name=message.name)
+            case "user" | "tool":
+                yield from self._user(message, position, at)
+
+    def _texts(self, message: Message, at: str) -> list[TextPart]:
+        texts = []
+        for index, part in enumerate(message.parts):
+            if isinstance(part, TextPart):
+                report(part, f"{at}/content/{index}", self._losses)
+                texts += [part] if part.text else []
+            elif isinstance(part, ImagePart | FilePart | AudioPart):
+                self._drop(f"{at}/content/{index}", f"{DIALECT} takes only text from {message.role}")
+        return texts
+
+    def _drop(self, at: str, reason: str) -> None:
+        self._losses.append(Loss(pointer=at, kind="dropped", reason=reason))
+
+    # --- user ---------------------------------------------------------------------------------------------------------
+
+    def _user(self, message: Message, position: int, at: str) -> Iterator[UserWire]:
+        content: list[UserPartWire] = []
+        for index, part in enumerate(message.parts):
+            here = f"{at}/content/{index}"
+            match part:
+                case ToolResultPart():
+                    if (position, index) not in self._answered:
+                        content += self._orphan(part, here)
+                case TextPart() | ImagePart() | FilePart() | AudioPart():
+                    report(part, here, self._losses)
+                    if (wire := user_wire(part, here, self._losses)) is not None:
+                        content.append(wire)
+        if not content:
+            return
+        name = message.name if message.role == "user" else None
+        yield UserWire(content=plain(content), name=name)
+
+    def _orphan(self, part: ToolResultPart, at: str) -> list[UserPartWire]:
+        self._losses.append(Loss(pointer=at, kind="approximated", reason="a result without its call is sent as text"))
+        wires = (user_wire(inner, f"{at}/content/{index}", self._losses) for index, inner in enumerate(part.parts))
+        return [wire for wire in wires if wire is not None]
+
+    # --- assistant ----------------------------------------------------------------------------------------------------
+
+    def _assistant(self, message: Message, position: int, at: str) -> Iterator[MessageWire]:
+        texts = self._texts(message, at)
+        calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+        wire = AssistantWire(name=message.name)
+        self._reason(wire, message, at)
+        if texts:
+            wire.content = assistant_content(texts)
+        if calls:
+            wire.content = wire.content or None
+            wire.tool_calls = [self._call(call) for call in calls]
+            for index, part in enumerate(message.parts):
+                if isinstance(part, ToolCallPart):
+                    report(part, f"{at}/content/{index}", self._losses)
+        if wire.content is UNSET:
+            if wire.reasoning_content:
+                self._drop(at, f"{DIALECT} has no turn of reasoning alone")
+            return
+        yield wire
+        if calls:
+            yield from self._results(calls, position, at)
+
+    def _reason(self, wire: AssistantWire, message: Message, at: str) -> None:
+        """Open reasoning goes back to the servers that want it; what another vendor has signed is theirs alone."""
+        texts = []
+        for index, part in enumerate(message.parts):
+            if not isinstance(part, ReasoningPart):
+                continue
+            report(part, f"{at}/content/{index}", self._losses)
+            if any(any(fields.values()) for dialect, fields in part.provider_metadata.items() if dialect != DIALECT):
+                if part.text:
+                    self._drop(f"{at}/content/{index}", "reasoning another vendor has signed")
+                continue
+            if part.text:
+                texts.append(part.text)
+            wire.reasoning_details = own(part).get("reasoning_details", wire.reasoning_details)
+        wire.reasoning_content = "\n\n".join(texts) or None
+
+    def _call(self, call: ToolCallPart) -> ToolCallWire:
+        extra = own(call).get("extra_content", UNSET)
+        name = self._names.sent(call.name)
+        if call.name in self._custom:
+            custom = CustomCallWire(name=name, input=custom_input(call.arguments))
+            return ToolCallWire(id=fit_id(call.id), type="custom", custom=custom, extra_content=extra)
+        function = FunctionCallWire(name=name, arguments=call.arguments or "{}")
+        return ToolCallWire(id=fit_id(call.id), function=function, extra_content=extra)
+
+    # --- results ------------------------------------------------------------------------------------------------------
+
+    def _results(self, calls: Sequence[ToolCallPart], position: int, at: str) -> Iterator[MessageWire]:
+        found = self._results_after(position, {call.id for call in calls})
+        media: list[UserPartWire] = []
+        for call in calls:
+            result, here = found.get(call.id, (None, at))
+            if result is None:
+                self._losses.append(Loss(pointer=at, kind="invented", reason=f"the call of {call.name} has no result"))
+                yield ToolResultWire(tool_call_id=fit_id(call.id), content=NO_RESULT)
+                continue
+            yield ToolResultWire(tool_call_id=fit_id(call.id), content=self._result_content(result, here, media))
+        if media:
+            yield UserWire(content=media)
+
+    def _results_after(self, position: int, wanted: set[str]) -> dict[str, tuple[ToolResultPart, str]]:
+        """The first result of each call, searched up to the next turn that makes calls (ids may come again there)."""
+        found: dict[str, tuple[ToolResultPart, str]] = {}
+        for later in range(position + 1, len(self._messages)):
+            message = self._messages[later]
+            if message.role == "assistant" and any(isinstance(part, ToolCallPart) for part in message.parts):
+                break
+            for index, part in enumerate(message.parts):
+                if not isinstance(part, ToolResultPart) or part.call_id not in wanted:
+                    continue
+                at = f"/messages/{later}/content/{index}"
+                self._answered.add((later, index))
+                if part.call_id in found:
+                    self._drop(at, "a second result of one call")
+                else:
+                    found[part.call_id] = (part, at)
+        return found
+
+    def _result_content(self, result: ToolResultPart, at: str, media: list[UserPartWire]) -> str | list[TextWire]:
+        report(result, at, self._losses)
+        texts: list[TextPart] = []
+        for index, part in enumerate(result.parts):
+            here = f"{at}/content/{index}"
+            report(part, here, self._losses)
+            wire = user_wire(part, here, self._losses)
+            if isinstance(wire, TextWire):
+                texts.append(part if isinstance(part, TextPart) else TextPart(text=wire.text))
+            elif wire is not None:
+                media.append(wire)
+                self._losses.append(
+                    Loss(pointer=here, kind="approximated", reason=f"{DIALECT} shows it in the next user message")
+                )
+        if result.is_error:
+            self._losses.append(Loss(pointer=f"{at}/is_error", kind="approximated", reason="said in the result's text"))
+            texts = said_to_fail(texts)
+        return text_content(texts, "\n")
+
+
+def plain(content: list[UserPartWire]) -> str | list[UserPartWire]:
+    """A lone unmarked text is sent as a string."""
+    match content:
+        case [TextWire(text=text, cache_control=msgspec.UNSET, prompt_cache_breakpoint=msgspec.UNSET)]:
+            return text
+        case _:
+            return content
+
+
+def said_to_fail(texts: Sequence[TextPart]) -> list[TextPart]:
+    first = texts[0].text if texts else ""
+    if first[:5].lower() == "error":
+        return list(texts)
+    return [TextPart(text=f"Error: {first}".rstrip()), *texts[1:]]
+
+
+def custom_input(arguments: str) -> str:
+    """The text a custom tool takes, out of the arguments every dialect carries."""
+    try:
+        return INPUT.decode(arguments).input
+    except msgspec.DecodeError:
+        return arguments

@@ -1,0 +1,105 @@
+"""Canonical parts to the dialect's content parts. What it has no part for becomes None and a loss."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from omniroute.api import AudioPart, FilePart, ImagePart, Loss, Part, TextPart, Tool
+from omniroute_translator_openai_chat.wire import (
+    DIALECT,
+    AssistantPartWire,
+    AudioWire,
+    FileData,
+    FileWire,
+    ImageUrl,
+    ImageWire,
+    InputAudio,
+    RefusalWire,
+    TextWire,
+    UserPartWire,
+)
+
+
+def own(part: Part | Tool) -> dict[str, Any]:
+    """What the part or tool carries for this dialect."""
+    return part.provider_metadata.get(DIALECT, {})
+
+
+def marks(part: Part | Tool) -> dict[str, Any]:
+    """Cache marks as the client of this dialect wrote them; marks of other dialects have no place here."""
+    return {name: own(part)[name] for name in ("cache_control", "prompt_cache_breakpoint") if name in own(part)}
+
+
+def is_refusal(part: TextPart) -> bool:
+    return bool(own(part).get("refusal"))
+
+
+def user_wire(part: TextPart | ImagePart | FilePart | AudioPart, at: str, losses: list[Loss]) -> UserPartWire | None:
+    match part:
+        case TextPart():
+            return TextWire(text=part.text, **marks(part)) if part.text else None
+        case ImagePart():
+            return ImageWire(image_url=ImageUrl(url=image_url(part), detail=part.detail), **marks(part))
+        case AudioPart():
+            return AudioWire(input_audio=InputAudio(data=part.data, format=part.format), **marks(part))
+        case FilePart():
+            return file_wire(part, at, losses)
+
+
+def image_url(part: ImagePart) -> str:
+    return part.url or f"data:{part.media_type or 'image/png'};base64,{part.data}"
+
+
+def file_wire(part: FilePart, at: str, losses: list[Loss]) -> TextWire | FileWire | None:
+    if part.file_id is not None:
+        return FileWire(file=FileData(file_id=part.file_id), **marks(part))
+    if part.data is None:
+        losses.append(Loss(pointer=at, kind="dropped", reason=f"{DIALECT} takes documents as data, not by URL"))
+        return None
+    if (text := plain_text(part)) is not None:
+        losses.append(Loss(pointer=at, kind="approximated", reason=f"{DIALECT} takes a text document as text"))
+        return TextWire(text=text) if text else None
+    media_type = part.media_type or "application/pdf"
+    name = part.name or f"document.{media_type.rpartition('/')[2]}"
+    return FileWire(file=FileData(filename=name, file_data=f"data:{media_type};base64,{part.data}"), **marks(part))
+
+
+def plain_text(part: FilePart) -> str | None:
+    if not (part.media_type or "").startswith("text/"):
+        return None
+    try:
+        return base64.b64decode(part.data or "").decode()
+    except ValueError:
+        return None
+
+
+def text_content(parts: Sequence[TextPart], separator: str) -> str | list[TextWire]:
+    """One string, which every server takes; a list only where parts are marked one by one."""
+    if any(marks(part) for part in parts):
+        return [TextWire(text=part.text, **marks(part)) for part in parts]
+    return separator.join(part.text for part in parts)
+
+
+def assistant_content(parts: Sequence[TextPart]) -> str | Sequence[AssistantPartWire]:
+    if not any(is_refusal(part) for part in parts):
+        return text_content(parts, "")
+    return [
+        RefusalWire(refusal=part.text) if is_refusal(part) else TextWire(text=part.text, **marks(part))
+        for part in parts
+    ]
+
+
+def report(part: Part | Tool, at: str, losses: list[Loss]) -> None:
+    """Losses that any part or tool may bring: a cache mark and other vendors' metadata."""
+    if part.cache is not None and not marks(part):
+        losses.append(
+            Loss(pointer=f"{at}/cache_control", kind="dropped", reason=f"{DIALECT} has no cache marks of this form")
+        )
+    if DIALECT in part.provider_metadata:
+        return  # what is here for others as well was read out of our own form
+    for dialect, fields in part.provider_metadata.items():
+        losses += (
+            Loss(pointer=f"{at}/{name}", kind="dropped", reason=f"only {dialect} knows {name}")
+            for name, value in fields.items()
+            if value
+        )

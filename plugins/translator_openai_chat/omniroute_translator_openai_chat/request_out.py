@@ -1,0 +1,227 @@
+"""A canonical request to a body the service takes, with what did not fit."""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from omniroute.api import (
+    ChatRequest,
+    InvalidRequest,
+    Loss,
+    Outgoing,
+    Reasoning,
+    ReasoningEffort,
+    ResponseFormat,
+    Tool,
+    ToolCallPart,
+    TranslationRefused,
+    extension_losses,
+)
+from omniroute_translator_openai_chat.messages_out import MessagesOut
+from omniroute_translator_openai_chat.names import ToolNames, digest, fit_name
+from omniroute_translator_openai_chat.parts_out import marks, own, report
+from omniroute_translator_openai_chat.wire import (
+    DIALECT,
+    FunctionWire,
+    JsonSchemaWire,
+    NamedWire,
+    ResponseFormatWire,
+    ToolChoiceWire,
+    ToolWire,
+)
+
+MAX_STOPS = 4
+USER_LENGTH = 64
+EFFORTS: tuple[tuple[int, ReasoningEffort], ...] = ((512, "minimal"), (1024, "low"), (8192, "medium"))
+"""Thinking budget up to → effort; anything above is high."""
+RENAMED_LIMIT = re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))")
+WOVEN_IN = frozenset({"max_completion_tokens", "tool_choice"})
+"""Extensions that say how a canonical field is to be sent."""
+FIELDS = msgspec.json.Decoder(dict[str, Raw])
+OBJECT = Raw(b'"object"')
+CUSTOM_AS_FUNCTION = Raw(b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}')
+
+
+def encode_request(request: ChatRequest) -> Outgoing:
+    return RequestOut(request).encode()
+
+
+class RequestOut:
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._extensions = request.extensions.get(DIALECT, {})
+        self._losses = list(extension_losses(request, DIALECT))
+        called = (p.name for m in request.messages for p in m.parts if isinstance(p, ToolCallPart))
+        declared = (tool.name for tool in request.tools if tool.kind != "builtin")
+        self._names = ToolNames((*declared, *called))
+        self._custom = frozenset(
+            tool.name
+            for tool in request.tools
+            if tool.kind == "custom" and DIALECT in tool.provider_metadata and self._names.sent(tool.name) == tool.name
+        )
+
+    def encode(self) -> Outgoing:
+        request = self._request
+        if request.previous_response_id is not None:
+            raise TranslationRefused(
+                f"{DIALECT} cannot continue a stored answer",
+                fix="send the whole conversation, or ask a model whose upstream keeps threads",
+                param="previous_response_id",
+            )
+        messages = MessagesOut(request.messages, self._names, self._custom, self._losses).encode()
+        if not messages:
+            raise InvalidRequest("there is nothing to send: every message is empty", param="messages")
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": messages,
+            **{name: value for name, value in self._extensions.items() if name not in WOVEN_IN},
+            **self._limits(),
+            **self._tools(),
+            **self._format(request.response_format),
+            **self._effort(request.reasoning),
+            **self._user(),
+        }
+        if request.stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}  # accounting needs it; the client's own wish counts later
+        return Outgoing(body=msgspec.json.encode(body), losses=tuple(self._losses), tool_names=self._names.changed)
+
+    def _lose(self, pointer: str, reason: str) -> None:
+        self._losses.append(Loss(pointer=pointer, kind="dropped", reason=reason))
+
+    def _approximate(self, pointer: str, reason: str) -> None:
+        self._losses.append(Loss(pointer=pointer, kind="approximated", reason=reason))
+
+    # --- sampling and limits ------------------------------------------------------------------------------------------
+
+    def _limits(self) -> dict[str, Any]:
+        sampling = self._request.sampling
+        fields: dict[str, Any] = {
+            limit_name(self._request): self._request.max_output_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed,
+            "presence_penalty": sampling.presence_penalty,
+            "frequency_penalty": sampling.frequency_penalty,
+            "stop": list(sampling.stop[:MAX_STOPS]) or None,
+        }
+        if sampling.top_k is not None:
+            self._lose("/top_k", f"{DIALECT} has no top_k")
+        for position in range(MAX_STOPS, len(sampling.stop)):
+            self._lose(f"/stop/{position}", f"{DIALECT} takes {MAX_STOPS} stop sequences")
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _user(self) -> dict[str, str]:
+        user = self._request.user
+        written = self._extensions.get("safety_identifier")
+        if not user or written == Raw(msgspec.json.encode(user)):
+            return {}
+        if len(user) <= USER_LENGTH:
+            return {"user": user}
+        self._approximate("/user", f"{DIALECT} takes {USER_LENGTH} characters; a hash of it was sent")
+        return {"user": digest(user, USER_LENGTH)}
+
+    def _effort(self, reasoning: Reasoning | None) -> dict[str, str]:
+        if reasoning is None:
+            return {}
+        if reasoning.summary is not None:
+            self._lose("/reasoning/summary", f"{DIALECT} has no say in how reasoning is shown")
+        effort = reasoning.effort
+        if reasoning.budget_tokens is not None:
+            self._approximate("/reasoning/budget_tokens", f"{DIALECT} takes an effort, not a budget")
+            effort = effort or effort_of(reasoning.budget_tokens)
+        if effort == "none":  # only few models know the word, the others answer 400
+            self._approximate("/reasoning/effort", "left out: the model decides")
+            return {}
+        return {} if effort is None else {"reasoning_effort": effort}
+
+    def _format(self, wanted: ResponseFormat | None) -> dict[str, Any]:
+        if wanted is None:
+            return {}
+        if wanted.kind == "json_object" or wanted.schema is None:
+            return {"response_format": ResponseFormatWire(type="json_object")}
+        name = fit_name(wanted.name or "response")
+        if wanted.name and name != wanted.name:
+            self._approximate(
+                "/response_format/json_schema/name", f"{DIALECT} takes letters, digits, _ and -, up to 64"
+            )
+        schema = JsonSchemaWire(name=name, description=wanted.description, schema=wanted.schema, strict=wanted.strict)
+        return {"response_format": ResponseFormatWire(type="json_schema", json_schema=schema)}
+
+    # --- tools --------------------------------------------------------------------------------------------------------
+
+    def _tools(self) -> dict[str, Any]:
+        tools = [wire for position, tool in enumerate(self._request.tools) if (wire := self._tool(tool, position))]
+        if not tools:
+            return {}  # the service refuses an empty list, and a choice without tools
+        return {"tools": tools, **self._choice()}
+
+    def _tool(self, tool: Tool, position: int) -> ToolWire | Raw | None:
+        at = f"/tools/{position}"
+        declaration: Raw | None = own(tool).get("declaration")
+        if declaration is not None and (tool.kind == "builtin" or tool.name in self._custom):
+            return declaration
+        if tool.kind == "builtin":
+            self._lose(at, f"{DIALECT} has no tool like {tool.name}")
+            return None
+        report(tool, at, self._losses)
+        parameters = tool.parameters
+        if tool.kind == "custom":
+            self._approximate(at, "a free-form tool is sent as a function with one text")
+            parameters = CUSTOM_AS_FUNCTION
+        function = FunctionWire(name=self._names.sent(tool.name), description=tool.description, strict=tool.strict)
+        if parameters is not None:
+            function.parameters = with_properties(parameters)
+        return ToolWire(type="function", function=function, **marks(tool))
+
+    def _choice(self) -> dict[str, Any]:
+        choice = self._request.tool_choice
+        if choice is None:
+            return {}
+        fields: dict[str, Any] = {} if choice.parallel is None else {"parallel_tool_calls": choice.parallel}
+        if "tool_choice" in self._extensions:
+            return {"tool_choice": self._extensions["tool_choice"], **fields}
+        if choice.mode != "tool":
+            return {"tool_choice": choice.mode, **fields}
+        named = next((t for t in self._request.tools if t.name == choice.name and t.kind != "builtin"), None)
+        if named is None:
+            self._lose("/tool_choice", f"no tool called {choice.name} is sent")
+            return fields
+        name = NamedWire(name=self._names.sent(named.name))
+        if named.name in self._custom:
+            return {"tool_choice": ToolChoiceWire(type="custom", custom=name), **fields}
+        return {"tool_choice": ToolChoiceWire(type="function", function=name), **fields}
+
+
+def limit_name(request: ChatRequest) -> str:
+    """The dialect has two names for the limit on output.
+
+    `max_tokens` is the one every server knows. The families that reason (o1, o3, …, gpt-5 and later) refuse it and want
+    `max_completion_tokens`, which older servers refuse in turn. Which name the client used is its SDK's habit and says
+    nothing about the upstream, so it is not remembered; a provider that knows better puts `max_completion_tokens` into
+    the request's extensions for this dialect.
+    """
+    stated = "max_completion_tokens" in request.extensions.get(DIALECT, {})
+    return "max_completion_tokens" if stated or RENAMED_LIMIT.match(request.model) else "max_tokens"
+
+
+def effort_of(budget_tokens: int) -> ReasoningEffort | None:
+    """None where the budget is the model's own affair (−1)."""
+    if budget_tokens <= 0:
+        return "none" if budget_tokens == 0 else None
+    return next((effort for limit, effort in EFFORTS if budget_tokens <= limit), "high")
+
+
+def with_properties(schema: Raw) -> Raw:
+    """The service refuses an object schema without `properties`; any other schema stays byte for byte."""
+    if b'"properties"' in bytes(schema):
+        return schema
+    try:
+        fields = FIELDS.decode(schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return schema
+    if fields and fields.get("type") != OBJECT:
+        return schema
+    return Raw(msgspec.json.encode({"type": OBJECT, **fields, "properties": {}}))

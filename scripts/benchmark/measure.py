@@ -1,0 +1,191 @@
+"""The measurements. Gateway and bare proxy take turns round by round, so that a busy machine is unkind to both alike."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from benchmark import load, wire
+from benchmark.process import Process
+from benchmark.results import Row, figure
+from benchmark.targets import Target, check
+
+BURST_EVENTS = wire.STREAM_EVENTS
+SLOW_STREAMS = 200
+SLOW_WINDOW_S = 0.6
+"""At least: shorter ones are lost in the steps of the clock."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how often."""
+
+    rounds: int
+    slice_s: float
+    warm_s: float
+    alone_requests: int
+    starts: int
+
+    @property
+    def slow_events(self) -> int:
+        """Events of a slow stream that outlasts its ramp and all its windows."""
+        return int((load.RAMP_S + self.rounds * max(self.slice_s, SLOW_WINDOW_S) + 1.5) * wire.SLOW_EVENTS_PER_S)
+
+    @property
+    def slow_kind(self) -> str:
+        return f"slow/{self.slow_events}"
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """One closed-loop scenario."""
+
+    name: str
+    label: str
+    per: Literal["request", "event"] = "request"
+    front: str = wire.CHAT
+    behind: str = wire.CHAT
+    body_bytes: int = 1000
+    connections: int = 32
+
+    @property
+    def kind(self) -> str:
+        return "burst" if self.per == "event" else "json"
+
+    @property
+    def is_relayed(self) -> bool:
+        return self.front == self.behind
+
+
+SLICES = (
+    Slice(name="relay-1k", label="relayed, 1 kB body"),
+    Slice(name="relay-100k", label="relayed, 100 kB body", body_bytes=100_000, connections=8),
+    Slice(name="relay-burst", label="relayed stream of 200 events, as fast as they come", per="event", connections=16),
+    Slice(name="messages-1k", label="relayed, 1 kB body (Anthropic)", front=wire.MESSAGES, behind=wire.MESSAGES),
+    Slice(
+        name="messages-burst", label="relayed stream of 200 events, as fast as they come (Anthropic)", per="event",
+        front=wire.MESSAGES, behind=wire.MESSAGES, connections=16,
+    ),
+    Slice(name="translate-1k", label="translated Anthropic to OpenAI, 1 kB body", front=wire.MESSAGES),
+    Slice(
+        name="translate-100k", label="translated Anthropic to OpenAI, 100 kB body", front=wire.MESSAGES,
+        body_bytes=100_000, connections=8,
+    ),
+    Slice(
+        name="translate-burst", label="translated stream of 200 events, as fast as they come", per="event", front=wire.MESSAGES,
+        connections=16,
+    ),
+)  # fmt: skip
+
+
+class Bench:
+    """One run over targets that are up."""
+
+    def __init__(self, plan: Plan, generator: Process, direct: Target, proxy: Target, gateway: Target) -> None:
+        self.plan = plan
+        self.generator = generator
+        self.direct, self.proxy, self.gateway = direct, proxy, gateway
+
+    def closed_loop(self, item: Slice) -> Iterator[Row]:
+        """CPU per request or event, and requests per second, with all connections busy."""
+        targets = [self.gateway, self.proxy] if item.is_relayed else [self.gateway]
+        rounds: dict[str, list[tuple[float, float]]] = {target.name: [] for target in targets}
+        for target in targets:
+            check(target, item.kind, front=item.front, behind=item.behind, stream=item.per == "event")
+        for _ in range(self.plan.rounds):
+            for target in targets:
+                rounds[target.name].append(self.busy_slice(item, target))
+        unit = "µs CPU per event" if item.per == "event" else "µs CPU per request"
+        pairs = [("", unit, 0)] + ([("-rate", "requests/s", 1)] if item.per == "request" else [])
+        for suffix, what, column in pairs:
+            figures = {name: figure([pair[column] for pair in taken]) for name, taken in rounds.items()}
+            yield Row(name=item.name + suffix, label=item.label, unit=what, gateway=figures["gateway"],
+                      proxy=figures.get("proxy"))  # fmt: skip
+
+    def busy_slice(self, item: Slice, target: Target) -> tuple[float, float]:
+        """(µs CPU per unit, requests per second) of one slice."""
+        assert target.process
+        request = target.request(item.kind, front=item.front, behind=item.behind, body_bytes=item.body_bytes,
+                                 stream=item.per == "event")  # fmt: skip
+        self.load("closed", target, request, connections=item.connections, seconds=self.plan.slice_s,
+                  warm_s=self.plan.warm_s)  # fmt: skip
+        self.answer()
+        before_s = target.process.cpu_s
+        self.generator.say("go")
+        result = self.answer()
+        cpu_s = target.process.cpu_s - before_s
+        units = result["requests"] * (BURST_EVENTS if item.per == "event" else 1)
+        return cpu_s / units * 1e6, result["requests"] / result["elapsed_s"]
+
+    def slow_streams(self) -> Iterator[Row]:
+        """CPU per event when each is a wake-up of its own, and the time to the first content, with 200 streams open."""
+        results = {target.name: self.slow_rounds(target) for target in (self.gateway, self.proxy)}
+        costs = {name: costs for name, (costs, _) in results.items()}
+        yield pair(
+            "slow-streams", f"{SLOW_STREAMS} streams of {wire.SLOW_EVENTS_PER_S} events/s", "µs CPU per event", costs
+        )
+        for percentile in ("p50", "p99"):
+            firsts = {name: [first[f"{percentile}_ms"]] for name, (_, first) in results.items()}
+            label = f"time to first content, {SLOW_STREAMS} slow streams, {percentile}"
+            yield pair(f"slow-first-{percentile}", label, "ms", firsts)
+
+    def slow_rounds(self, target: Target) -> tuple[list[float], dict[str, float]]:
+        assert target.process
+        request = target.request(self.plan.slow_kind, front=wire.CHAT, behind=wire.CHAT, body_bytes=1000, stream=True)
+        self.load("slow", target, request, connections=SLOW_STREAMS)
+        self.answer()
+        costs = []
+        for _ in range(self.plan.rounds):
+            before = self.counted(target.process)
+            time.sleep(max(self.plan.slice_s, SLOW_WINDOW_S))
+            after = self.counted(target.process)
+            costs.append((after[0] - before[0]) / (after[1] - before[1]) * 1e6)
+        self.generator.say("finish")
+        result = self.answer()
+        expected = SLOW_STREAMS * self.plan.slow_events
+        if result["events"] < expected * 0.99:
+            raise SystemExit(f"{target.name} passed on {result['events']} of {expected} events")
+        return costs, result["first"]
+
+    def counted(self, process: Process) -> tuple[float, int]:
+        self.generator.say("count")
+        events: int = self.answer()["events"]
+        return process.cpu_s, events
+
+    def latency(self) -> Iterator[Row]:
+        """What the gateway adds to a request that is alone: its time minus the upstream's own, in the same round."""
+        kinds = (
+            ("json", "whole", "added latency, 1 kB, one connection"),
+            ("burst", "first", "added time to first content"),
+        )
+        for kind, what, label in kinds:
+            taken: dict[str, list[dict[str, float]]] = {"direct": [], "proxy": [], "gateway": []}
+            for _ in range(self.plan.rounds):
+                for target in (self.direct, self.proxy, self.gateway):
+                    taken[target.name].append(self.alone(kind, target)[what])
+            for percentile in ("p50", "p99"):
+                added = {
+                    name: [mine[f"{percentile}_ms"] - base[f"{percentile}_ms"]
+                           for mine, base in zip(taken[name], taken["direct"], strict=True)]
+                    for name in ("gateway", "proxy")
+                }  # fmt: skip
+                yield pair(f"alone-{kind}-{percentile}", f"{label}, {percentile}", "ms", added)
+
+    def alone(self, kind: str, target: Target) -> dict[str, dict[str, float]]:
+        request = target.request(kind, front=wire.CHAT, behind=wire.CHAT, body_bytes=1000, stream=kind != "json")
+        count = self.plan.alone_requests // (1 if kind == "json" else 4)
+        self.load("alone", target, request, requests=count, warm_requests=20)
+        return self.answer()
+
+    def load(self, kind: str, target: Target, request: bytes, **options: float) -> None:
+        job = {"kind": kind, "host": target.host, "port": target.port, "request": base64.b64encode(request).decode()}
+        self.generator.say(json.dumps({**job, **options}))
+
+    def answer(self) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(self.generator.line())
+        return said
+
+
+def pair(name: str, label: str, unit: str, rounds: Mapping[str, list[float]]) -> Row:
+    return Row(name=name, label=label, unit=unit, gateway=figure(rounds["gateway"]), proxy=figure(rounds["proxy"]))

@@ -1,0 +1,123 @@
+"""What a run leaves behind: figures, the machine they are from, and the table people read."""
+
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+VERSIONS = ("omniroute-kernel", "aiohttp", "httptools", "litestar", "msgspec", "uvicorn", "uvloop")
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """The median of several rounds, and the rounds."""
+
+    median: float
+    rounds: tuple[float, ...]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing measured, of the gateway and where it makes sense of the bare proxy."""
+
+    name: str
+    label: str
+    unit: str
+    gateway: Figure
+    proxy: Figure | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.gateway.median / self.proxy.median if self.proxy and self.proxy.median else None
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    cpu: str
+    cores: int
+    memory_gb: int
+    system: str
+    python: str
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    command: str
+    date: str
+    commit: str
+    """Short hash, with `+` when files differed from it."""
+    rounds: int
+    slice_s: float
+    machine: Machine
+    versions: dict[str, str]
+    rows: tuple[Row, ...]
+
+
+def figure(rounds: Sequence[float]) -> Figure:
+    return Figure(median=round(statistics.median(rounds), 3), rounds=tuple(round(value, 3) for value in rounds))
+
+
+def this_machine() -> Machine:
+    return Machine(cpu=cpu_name(), cores=os.cpu_count() or 1, memory_gb=memory_gb(), system=f"{platform.system()} {platform.machine()}",
+                   python=f"{platform.python_implementation()} {platform.python_version()}")  # fmt: skip
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def memory_gb() -> int:
+    try:
+        first = Path("/proc/meminfo").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return 0
+    return round(int(first) / 1e6)
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in VERSIONS}
+
+
+def commit(root: Path) -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def shown(value: float) -> str:
+    """Three significant digits, thousands with a comma."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def table(rows: Sequence[Row]) -> list[tuple[str, str, str, str]]:
+    """(measure, gateway, bare proxy, ratio), as text."""
+    return [
+        (
+            f"{row.label}, {row.unit}",
+            shown(row.gateway.median),
+            shown(row.proxy.median) if row.proxy else "–",
+            f"{row.ratio:.1f}" if row.ratio else "–",
+        )
+        for row in rows
+    ]
+
+
+def print_table(run: Run) -> None:
+    lines = [("", "gateway", "bare proxy", "ratio"), *table(run.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    for line in lines:
+        print(
+            line[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+            sep="  ",
+        )

@@ -1,0 +1,72 @@
+"""The scripted upstream: fixed answers on keep-alive connections, as cheap as Python can give them.
+
+`python -m benchmark.upstream` prints its base URL when it listens and ends when its standard input closes.
+"""
+
+import asyncio
+import functools
+from typing import cast
+
+import httptools
+
+from benchmark import process, wire
+
+WHOLE = {dialect: wire.json_response(wire.whole_answer(dialect)) for dialect in wire.PATHS}
+
+
+@functools.cache
+def stream(dialect: str, count: int) -> list[bytes]:
+    """What to write, one piece per event."""
+    parts = [wire.chunked(event) for event in wire.events(dialect, count)]
+    return [wire.STREAM_HEAD + parts[0], *parts[1:-1], parts[-1] + wire.STREAM_END]
+
+
+class Upstream(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.url = b""
+        self.transport: asyncio.Transport
+        self.timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by type
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.timer:
+            self.timer.cancel()
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_message_complete(self) -> None:
+        kind, _, rest = self.url[1:].partition(b"/")
+        dialect = wire.MESSAGES if self.url.endswith(b"/messages") else wire.CHAT
+        if kind == b"json":
+            self.transport.write(WHOLE[dialect])
+        elif kind == b"burst":
+            self.rush(stream(dialect, wire.STREAM_EVENTS), 0)
+        else:
+            self.dribble(stream(dialect, int(rest.partition(b"/")[0])), 0, asyncio.get_running_loop().time())
+
+    def rush(self, parts: list[bytes], index: int) -> None:
+        """One event per turn of the loop, so that events reach the other side in as many pieces as it can keep up with."""
+        self.transport.write(parts[index])
+        if index + 1 < len(parts) and not self.transport.is_closing():
+            asyncio.get_running_loop().call_soon(self.rush, parts, index + 1)
+
+    def dribble(self, parts: list[bytes], index: int, started_s: float) -> None:
+        """Send one event, then the next when it is due, counted from the first so that lateness does not add up."""
+        self.transport.write(parts[index])
+        if index + 1 < len(parts):
+            due_s = started_s + (index + 1) / wire.SLOW_EVENTS_PER_S
+            self.timer = asyncio.get_running_loop().call_at(due_s, self.dribble, parts, index + 1, started_s)
+
+
+if __name__ == "__main__":
+    process.serve(Upstream)
