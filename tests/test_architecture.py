@@ -140,7 +140,7 @@ def test_the_kernel_imports_only_what_it_declares():
         shown(path, module)
         for path in python_files(KERNEL)
         for module in imports(path)
-        if module.split(".")[0] not in declared | sys.stdlib_module_names | {"pytest"}
+        if module.split(".")[0] not in declared | sys.stdlib_module_names
     ]
     assert wrong == []
 

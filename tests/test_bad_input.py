@@ -150,9 +150,26 @@ async def test_a_bad_body(world, target, body, status):
     connection = await world.connect()
     check_error(target, status, await connection.send(body, target=target))
     if status == 413:  # the rest of the body is not read, so the connection ends
+        assert await asyncio.wait_for(connection.reader.read(), 20) == b""
+        await connection.close()
         connection = await world.connect()
     assert (await connection.send(GOOD, target=target))[0] == 200
     assert len(world.upstream.requests) == calls + 1
+    await connection.close()
+
+
+@DIALECTS
+@pytest.mark.parametrize("how", ["declared", "chunked"])
+async def test_a_body_beyond_the_limit_is_refused_before_it_is_all_there(world, target, how):
+    connection = await world.connect()
+    length = (
+        {"content-length": "50000000"}
+        if how == "declared"
+        else {"content-length": None, "transfer-encoding": "chunked"}
+    )
+    piece = b"" if how == "declared" else b"186a1\r\n" + b" " * 100_001 + b"\r\n"
+    check_error(target, 413, await connection.send(piece, target=target, headers=length))
+    assert await asyncio.wait_for(connection.reader.read(), 20) == b""
     await connection.close()
 
 

@@ -146,6 +146,12 @@ def test_links_between_files_lead_somewhere(page):
     assert broken == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page):
+    named = re.findall(r"`((?:kernel|plugins|tests|docs|scripts|\.ci)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 # --- facts ------------------------------------------------------------------------------------------------------------
 
 

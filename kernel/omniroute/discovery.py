@@ -23,6 +23,8 @@ LIST_TIMEOUT_S = 2.0
 PAUSE_S = 30.0
 """Between two looks: a server started after the gateway is found without a restart."""
 
+CONFIGURED = frozenset({"settings", "database"})
+
 log = get_logger(__name__)
 
 
@@ -65,22 +67,33 @@ class Discovery:
         probes = [probe for probe in provider.probe() if _is_local(probe, provider)]
         if not probes:
             return ()
-        answers = await asyncio.gather(*(self._answers(probe) for probe in probes))
-        accounts = [
-            Account(provider=provider.facts.name, name=probe.name, base_url=probe.base_url, origin="discovered")
-            for probe, there in zip(probes, answers, strict=True)
-            if there
+        name = provider.facts.name
+        found, _ = await asyncio.gather(
+            asyncio.gather(*(self._try(provider, probe) for probe in probes)), self._refresh_configured(provider)
+        )
+        self._accounts.set_discovered(name, [account for account in found if account is not None])
+        return [
+            Found(
+                provider=name,
+                probe=probe,
+                answers=account is not None,
+                models=tuple(model.id for model in (account.models if account else None) or ()),
+            )
+            for probe, account in zip(probes, found, strict=True)
         ]
+
+    async def _try(self, provider: Provider, probe: Probe) -> Account | None:
+        if not await self._answers(probe):
+            return None
+        account = Account(provider=provider.facts.name, name=probe.name, base_url=probe.base_url, origin="discovered")
+        return msgspec.structs.replace(account, models=await self._models_of(provider, account))
+
+    async def _refresh_configured(self, provider: Provider) -> None:
+        """Servers of the same kind that somebody named, wherever they are."""
+        accounts = [account for account in self._accounts.of(provider.facts.name) if account.origin in CONFIGURED]
         lists = await asyncio.gather(*(self._models_of(provider, account) for account in accounts))
-        self._accounts.set_discovered(provider.facts.name, accounts)
-        names: dict[str, tuple[str, ...]] = {}
         for account, models in zip(accounts, lists, strict=True):
             self._accounts.set_models(account.id, models)
-            names[account.name] = tuple(model.id for model in models or ())
-        return [
-            Found(provider=provider.facts.name, probe=probe, answers=there, models=names.get(probe.name, ()))
-            for probe, there in zip(probes, answers, strict=True)
-        ]
 
     async def _answers(self, probe: Probe) -> bool:
         try:
@@ -89,7 +102,7 @@ class Discovery:
             return False
         return 200 <= response.status < 300
 
-    async def _models_of(self, provider: Provider, account: Account) -> Sequence[ModelFacts] | None:
+    async def _models_of(self, provider: Provider, account: Account) -> tuple[ModelFacts, ...] | None:
         """What the account's server serves now; None when it does not say."""
         translator = self._registry.translators[provider.facts.dialect]
         listing = provider.list_models(account, translator.credential)
@@ -99,7 +112,7 @@ class Discovery:
             response = await self._control.send(listing.request, timeout_s=LIST_TIMEOUT_S)
             if response.status != 200 and (error := provider.classify(response)) is not None:
                 raise error
-            return translator.decode_models(response.body)
+            return tuple(translator.decode_models(response.body))
         except GatewayError as error:
             log.warning("no model list", account=account.id, error=error.code, reason=error.message)
         except Exception as error:  # a plugin's fault

@@ -13,7 +13,7 @@ from omniroute.contracts import (
     RequestRecord,
     Translator,
 )
-from omniroute.errors import GatewayError
+from omniroute.errors import GatewayError, PayloadTooLarge
 from omniroute.ids import new_ulid
 from omniroute.model import ChatRequest, Loss, Usage
 from omniroute.routing import Candidate
@@ -126,6 +126,8 @@ class Exchange:
         self.outcome, self.error = "error", error.code
         encoded = self.translator.encode_error(error, self.request_id)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in encoded.headers.items()]
+        if isinstance(error, PayloadTooLarge):
+            headers.append((b"connection", b"close"))  # the rest of the body is not waited for
         await self.answer(encoded.status, encoded.body, headers)
 
     def _route_headers(self) -> RawHeaders:

@@ -78,7 +78,7 @@ def banner(start: Start, *, windows: bool = False) -> str:
     """Many lines while nothing is configured, one or two afterwards."""
     head = f"omniroute {__version__} · listening on {start.url}"
     if start.configured:
-        return "\n".join([f"{head} · {len(start.models)} models", *_keyless(start)])
+        return "\n".join([f"{head} · {_count(len(start.models), 'model')}", *_keyless(start)])
     lines = [
         f"{head}   ({'first start, ' if start.new_key else ''}nothing configured)",
         *_section("Found on this machine", _findings(start, windows=windows)),
@@ -157,7 +157,11 @@ def _some(names: Sequence[str], what: str = "") -> str:
     shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
     if not what:
         return shown
-    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}" + (f" ({shown})" if names else "")
+    return _count(len(names), what) + (f" ({shown})" if names else "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def data_dir_option(data_dir: Path) -> str:

@@ -1,5 +1,4 @@
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -7,47 +6,7 @@ import pytest
 from omniroute.contracts import HttpRequest
 from omniroute.control import ControlClient, is_loopback
 from omniroute.errors import UpstreamGarbled, UpstreamTimeout, UpstreamUnreachable
-
-Answer = Callable[[int], bytes]
-
-
-class Seen:
-    def __init__(self) -> None:
-        self.heads: list[bytes] = []
-
-
-def answer(status: str, headers: str = "", body: bytes = b"") -> bytes:
-    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n{headers}\r\n".encode() + body
-
-
-@asynccontextmanager
-async def server(reply: Answer) -> AsyncIterator[tuple[str, Seen]]:
-    """A loopback server that answers its n-th request with `reply(n)`; an empty reply keeps the client waiting."""
-    seen = Seen()
-    tasks: list[asyncio.Task[None]] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.append(asyncio.current_task())
-        try:
-            while True:
-                seen.heads.append(await reader.readuntil(b"\r\n\r\n"))
-                writer.write(reply(len(seen.heads)))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = listener.sockets[0].getsockname()
-    try:
-        yield f"http://{host}:{port}", seen
-    finally:
-        listener.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await listener.wait_closed()
+from omniroute.testing import FakeUpstream, Hang, Reply
 
 
 @asynccontextmanager
@@ -64,61 +23,55 @@ def get(url: str) -> HttpRequest:
 
 
 async def test_a_redirect_is_an_answer_and_takes_the_credential_nowhere():
-    async with server(lambda _: answer("200 OK")) as (elsewhere, there), control() as client:
-        move = answer("307 Temporary Redirect", f"location: {elsewhere}/x\r\n")
-        async with server(lambda _: move) as (base, _):
-            response = await client.send(get(f"{base}/models"))
+    async with FakeUpstream(answer=Reply()) as elsewhere:
+        move = Reply(status=307, headers={"location": f"{elsewhere.origin}/x"})
+        async with FakeUpstream(move) as upstream, control() as client:
+            response = await client.send(get(f"{upstream.base_url}/models"))
+        assert elsewhere.requests == []
     assert response.status == 307
-    assert there.heads == []
 
 
 async def test_cookies_of_one_answer_are_not_sent_with_the_next_request():
-    async with server(lambda _: answer("200 OK", "set-cookie: session=1\r\n")) as (base, seen), control() as client:
-        await client.send(get(base))
-        await client.send(get(base))
-    assert len(seen.heads) == 2
-    assert b"cookie" not in seen.heads[1].lower()
+    async with FakeUpstream(answer=Reply(headers={"set-cookie": "session=1; Path=/"})) as upstream, control() as client:
+        await client.send(get(upstream.base_url))
+        await client.send(get(upstream.base_url))
+    assert len(upstream.requests) == 2
+    assert upstream.requests[1].header("cookie") is None
 
 
 async def test_an_answer_beyond_the_cap_is_refused():
-    async with (
-        server(lambda _: answer("200 OK", body=b"x" * 2000)) as (base, _),
-        control(max_answer_bytes=1000) as client,
-    ):
+    async with FakeUpstream(Reply(body=b"x" * 1001)) as upstream, control(max_answer_bytes=1000) as client:
         with pytest.raises(UpstreamGarbled, match="1000"):
-            await client.send(get(base))
+            await client.send(get(upstream.base_url))
 
 
-async def test_an_answer_up_to_the_cap_is_read_whole():
-    async with (
-        server(lambda _: answer("404 Not Found", body=b"x" * 1000)) as (base, _),
-        control(max_answer_bytes=1000) as client,
-    ):
-        response = await client.send(get(base))
+async def test_an_answer_up_to_the_cap_is_read_whole_whatever_its_status():
+    async with FakeUpstream(Reply(status=404, body=b"x" * 1000)) as upstream, control(max_answer_bytes=1000) as client:
+        response = await client.send(get(upstream.base_url))
     assert (response.status, len(response.body), response.headers["content-length"]) == (404, 1000, "1000")
 
 
 async def test_silence_ends_at_the_deadline_of_the_call():
-    async with server(lambda _: b"") as (base, _), control() as client:
+    async with FakeUpstream(Hang()) as upstream, control() as client:
         with pytest.raises(UpstreamTimeout, match=r"0\.05 s"):
-            await client.send(get(base), timeout_s=0.05)
+            await client.send(get(upstream.base_url), timeout_s=0.05)
 
 
 async def test_a_closed_port_is_named_by_host_alone():
-    async with server(lambda _: b"") as (base, _):
-        pass
+    async with FakeUpstream() as upstream:
+        place = upstream.origin
     async with control() as client:
         with pytest.raises(UpstreamUnreachable) as caught:
-            await client.send(get(f"{base}/models?key=test-key-1"))
-    assert base.removeprefix("http://") in caught.value.text
+            await client.send(get(f"{place}/models?key=test-key-1"))
+    assert place.removeprefix("http://") in caught.value.text
     assert "test-key-1" not in caught.value.text
 
 
 async def test_a_proxy_of_the_environment_is_not_used_for_this_machine(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    async with server(lambda _: answer("200 OK")) as (base, _), control() as client:
-        assert (await client.send(get(base))).status == 200
+    async with FakeUpstream(Reply()) as upstream, control() as client:
+        assert (await client.send(get(upstream.base_url))).status == 200
 
 
 async def test_a_url_that_is_none_is_unreachable():

@@ -380,7 +380,9 @@ def test_libraries_that_log_urls_are_silenced_even_at_debug(log, name):
 
 def test_a_record_that_cannot_be_formatted_is_not_printed_raw(log, capsys):
     log.start()
-    (ours,) = [handler for handler in logging.getLogger().handlers if type(handler).__module__ == logs.__name__]
+    (ours,) = [
+        handler for handler in logging.getLogger().handlers if type(handler).__module__.startswith(logs.__name__)
+    ]
     ours.handle(logging.LogRecord("library", logging.WARNING, __file__, 1, "%d", (CANARY,), None))
     assert "7f3a" not in log.text + "".join(capsys.readouterr())
     assert [event["reason"] for event in log.events] == ["TypeError"]

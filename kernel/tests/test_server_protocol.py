@@ -14,6 +14,8 @@ import pytest
 from omniroute import logs
 from omniroute.errors import PayloadTooLarge
 from omniroute.server import ClientDisconnected, Server, ServerLimits, loop_factory, read_body, running
+from omniroute.server.connections import Connections
+from omniroute.server.refusals import MALFORMED as MALFORMED_REFUSAL
 
 GOOD = b"GET /fine HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -348,14 +350,28 @@ def test_what_is_within_the_rules_is_served(served, data):
     assert (reply.status, reply.body) == (200, b"GET /last ")
 
 
-def test_a_refusal_is_logged_without_what_the_client_sent(served, request):
+def test_a_refusal_is_logged_without_what_the_client_sent(stepped, request):
     stream = io.BytesIO()
     logs.configure("info", as_json=True, stream=stream)
     request.addfinalizer(logs.reset)
-    served.ask(head(b"Authorization: Bearer test-key-canary", b"X-A : canary", target=b"/canary"))
+    stepped.ask(head(b"Authorization: Bearer test-key-canary", b"X-A : canary", target=b"/canary"))
     (event,) = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert (event["event"], event["status"], event["code"]) == ("request refused", 400, "invalid_request")
     assert b"canary" not in stream.getvalue()
+
+
+def test_a_flood_of_refusals_does_not_fill_the_log(request):
+    stream = io.BytesIO()
+    logs.configure("info", as_json=True, stream=stream)
+    request.addfinalizer(logs.reset)
+    connections = Connections(ServerLimits())
+    for count in (50, 1):
+        for _ in range(count):
+            connections.log_refusal(MALFORMED_REFUSAL)
+        connections.next_second()
+    *first, summary, last = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event["event"] for event in [*first, last]] == ["request refused"] * 21
+    assert (summary["event"], summary["requests"]) == ("more requests refused", 30)
 
 
 # --- bodies ---------------------------------------------------------------------------------------------------------------

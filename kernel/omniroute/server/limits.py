@@ -38,6 +38,6 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
 def limits_of(settings: Settings) -> ServerLimits:
     return ServerLimits(
         max_connections=settings.server.max_connections,
-        max_body_bytes=settings.limits.max_body_bytes,
+        max_body_bytes=None,  # every handler keeps to the setting, and refuses in its caller's dialect
         write_s=settings.timeouts.write_s,
     )

@@ -11,15 +11,15 @@ from typing import Any
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from omniroute.logs import get_logger
 from omniroute.server import refusals
+from omniroute.server.connections import Connections
 from omniroute.server.hosts import host_is_well_formed
-from omniroute.server.limits import ServerLimits
+from omniroute.server.outlets import BodyOf, Outlet
 from omniroute.server.refusals import Refusal
 
-__all__ = ["Connections", "GuardedProtocol"]
+__all__ = ["GuardedProtocol"]
 
 log = get_logger("omniroute.server")
 
@@ -31,20 +31,6 @@ NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", 
 
 class _Stop(Exception):
     """Thrown through the parser to end it; the reason is in `GuardedProtocol._fault`."""
-
-
-class Connections(ServerState):
-    """What the connections of one server share."""
-
-    def __init__(self, limits: ServerLimits) -> None:
-        super().__init__()
-        self.limits = limits
-        self.draining = False
-        """Answers say `connection: close` from here on."""
-        self.turned_away: set[GuardedProtocol] = set()
-        """Beyond `max_connections`: being told so."""
-        self.none_left = asyncio.Event()
-        self.none_left.set()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -63,7 +49,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = BETWEEN
         self._answering: RequestResponseCycle | None = None
         """`cycle` is the last in line."""
-        self._outlet = _Outlet(self)
+        self._outlet = Outlet(self)
         self._deaf = False
         """Further bytes are thrown away."""
         self._lingering = False
@@ -341,7 +327,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _answer(self, refusal: Refusal) -> None:
         if self.transport.is_closing():
             return
-        log.info("request refused", status=refusal.status, code=refusal.code, reason=refusal.message)
+        self.state.log_refusal(refusal)
         self.transport.write(refusal.encode(self.state.default_headers))
         self._linger()
 
@@ -380,7 +366,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if not framing:
             self._deaf = True
             return
-        reader = _BodyOf(self)
+        reader = BodyOf(self)
         self.parser = httptools.HttpRequestParser(reader)
         self.data_received(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n" + rest)
 
@@ -394,30 +380,3 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
-
-
-class _BodyOf:
-    """The parser's view of a connection of which only the body of the current request is still read."""
-
-    def __init__(self, protocol: GuardedProtocol) -> None:
-        self.protocol = protocol
-        self.whole = False
-
-    def on_body(self, body: bytes) -> None:
-        if not self.whole:
-            self.protocol.on_body(body)
-
-    def on_message_complete(self) -> None:
-        if not self.whole:
-            self.whole = True
-            self.protocol.on_message_complete()
-
-
-class _Outlet:
-    """The transport as uvicorn's request cycle uses it, except that closing waits for what the client still sends."""
-
-    write: Callable[[bytes], None]
-    is_closing: Callable[[], bool]
-
-    def __init__(self, protocol: GuardedProtocol) -> None:
-        self.close = protocol.close_gently

@@ -16,11 +16,12 @@ from uvicorn.config import Config
 
 from omniroute.logs import get_logger
 from omniroute.server.asgi import Application
+from omniroute.server.connections import Connections
 from omniroute.server.hosts import is_loopback
 from omniroute.server.lifespan import Lifespan
 from omniroute.server.limits import ServerLimits
 from omniroute.server.listen import BACKLOG, base_url, bind, raise_file_limit
-from omniroute.server.protocol import Connections, GuardedProtocol
+from omniroute.server.protocol import GuardedProtocol
 from omniroute.server.signals import Signals
 
 __all__ = ["LoopFactory", "Server", "loop_factory", "running", "serve"]
@@ -70,7 +71,7 @@ class Server:
         self._on_cut = on_cut
         self._lifespan = Lifespan(app)
         self._listeners: list[asyncio.Server] = []
-        self._date_clock: asyncio.TimerHandle | None = None
+        self._second: asyncio.TimerHandle | None = None
         self._config = Config(
             app, http=GuardedProtocol, ws="none", lifespan="off", interface="asgi3", log_config=None,
             log_level="warning", access_log=False, proxy_headers=False, server_header=False,
@@ -86,7 +87,7 @@ class Server:
         try:
             await self._lifespan.startup()
             loop = asyncio.get_running_loop()
-            self._set_date(loop)
+            self._each_second(loop)
             for listener in self._sockets:
                 self._listeners.append(await loop.create_server(self._protocol, sock=listener, backlog=BACKLOG))
         except BaseException:
@@ -114,15 +115,16 @@ class Server:
         if not await _wait(self._nobody_left(), until_s - loop.time(), hurry):
             await self._cut()
         await self._end_application(FAREWELL_S if hurry.is_set() else SHUTDOWN_S)
-        if self._date_clock is not None:
-            self._date_clock.cancel()
+        if self._second is not None:
+            self._second.cancel()
 
     def _protocol(self) -> GuardedProtocol:
         return GuardedProtocol(self._config, self.connections, self._lifespan.state, asyncio.get_running_loop())
 
-    def _set_date(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _each_second(self, loop: asyncio.AbstractEventLoop) -> None:
         self.connections.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
-        self._date_clock = loop.call_later(1.0, self._set_date, loop)
+        self.connections.next_second()
+        self._second = loop.call_later(1.0, self._each_second, loop)
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

@@ -66,14 +66,20 @@ def encode(translator: AnthropicTranslator, accept_request: Callable[[Any], None
 def accept_request() -> Callable[[Any], None]:
     """Raises for a request body in which the SDK's types find a fault, or a field they do not know.
 
-    The SDK speaks API version 2026-10-21, which has no sampling fields; the version before it, which is ours, has.
+    The SDK speaks API version 2026-10-21, which has no sampling fields; the version before it, which is ours, has. Of a
+    tool's schema its types name no more than three fields.
     """
 
     def accept(body: Any) -> None:
         body = {name: value for name, value in body.items() if name not in {"temperature", "top_p", "top_k"}}
-        assert materialised(REQUEST.validate_python(body)) == body
+        assert without_schemas(materialised(REQUEST.validate_python(body))) == without_schemas(body)
 
     return accept
+
+
+def without_schemas(body: dict[str, Any]) -> dict[str, Any]:
+    tools = [{**tool, "input_schema": ...} for tool in body.get("tools", ())]
+    return {**body, "tools": tools}
 
 
 def materialised(value: Any) -> Any:

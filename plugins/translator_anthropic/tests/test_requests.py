@@ -10,6 +10,7 @@ from omniroute.api import (
     CacheMark,
     ChatRequest,
     FilePart,
+    Headers,
     ImagePart,
     InvalidRequest,
     Message,
@@ -541,15 +542,9 @@ def test_the_input_of_a_call_stays_the_text_it_was(translator):
         b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":'
         b'[{"type":"tool_use","id":"toolu_1","name":"t","input":{ "b":1.0,"a" : "\\u00e9" }}]}]}'
     )
-    request = translator.decode_request(body, {}, _no_headers())
+    request = translator.decode_request(body, {}, Headers({}))
     assert request.messages[1].parts[0].arguments == '{ "b":1.0,"a" : "\\u00e9" }'
     assert b'"input":{ "b":1.0,"a" : "\\u00e9" }' in translator.encode_request(request).body
-
-
-def _no_headers():
-    from omniroute.api import Headers
-
-    return Headers({})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from omniroute import settings
+from omniroute.api import FactsProvider, ModelFacts, Probe, ProviderFacts, UpstreamGarbled, hookimpl
+from omniroute.discovery import Discovery
+from omniroute.gateway import Gateway
+from omniroute.testing import FakeUpstream, Hang, ReceivedRequest, Reply
+
+FACTS = ProviderFacts(name="local", dialect="test", base_url="http://127.0.0.1:9/v1", auth="none")
+
+
+class Names(msgspec.Struct):
+    models: list[str]
+
+
+class Dialect:
+    dialect = "test"
+    framing = "sse"
+    ingress = ()
+    credential = None
+
+    def decode_models(self, body):
+        if body == b"bug":
+            raise ZeroDivisionError
+        try:
+            return [ModelFacts(id=name) for name in msgspec.json.decode(body, type=Names).models]
+        except msgspec.MsgspecError as error:
+            raise UpstreamGarbled("no model list") from error
+
+
+class Local(FactsProvider):
+    def __init__(self, probes: list[Probe]) -> None:
+        super().__init__(FACTS)
+        self.probes = probes
+
+    def probe(self):
+        return tuple(self.probes)
+
+
+class Plugin:
+    def __init__(self, probes: list[Probe]) -> None:
+        self.probes = probes
+
+    @hookimpl
+    def register_translators(self):
+        return [Dialect()]
+
+    @hookimpl
+    def register_providers(self):
+        return [Local(self.probes)]
+
+
+def at(name: str, upstream: FakeUpstream) -> Probe:
+    return Probe(name=name, url=f"{upstream.origin}/version", base_url=upstream.base_url, display_name=name.title())
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, *probes: Probe) -> AsyncIterator[tuple[Gateway, Discovery]]:
+    loaded = settings.load(
+        data_dir=tmp_path / "data", environ={}, cwd=tmp_path, config_dir=tmp_path, overrides={"plugins.only": []}
+    )
+    gateway = await Gateway.open(loaded, given={"local": Plugin(list(probes))}, serving=False)
+    try:
+        yield gateway, Discovery(gateway.registry, gateway.accounts, gateway.control)
+    finally:
+        await gateway.close()
+
+
+def serving(*models: str):
+    """A server that answers its probe and lists `models`."""
+
+    def answer(request: ReceivedRequest) -> Reply:
+        return Reply(body=b"1.0") if request.path == "/version" else Reply.json({"models": list(models)})
+
+    return answer
+
+
+async def test_a_server_that_answers_becomes_an_account_with_its_models(tmp_path):
+    async with (
+        FakeUpstream(answer=serving("qwen", "llama")) as upstream,
+        opened(tmp_path, at("one", upstream)) as (gateway, discovery),
+    ):
+        [found] = await discovery.look()
+        [account] = gateway.accounts.all()
+        assert [(request.method, request.path, request.body) for request in upstream.requests] == [
+            ("GET", "/version", b""),
+            ("GET", "/v1/models", b""),
+        ]
+        assert (account.id, account.origin, account.base_url) == ("local/one", "discovered", upstream.base_url)
+        assert found.models == ("qwen", "llama")
+        assert [model.id for model in gateway.router.listed()] == ["local/qwen", "local/llama"]
+
+
+@pytest.mark.parametrize(
+    "reply", [pytest.param(Reply(status=404), id="another server"), pytest.param(Hang(), id="one that says nothing")]
+)
+async def test_what_does_not_answer_the_probe_is_not_there(tmp_path, reply):
+    async with FakeUpstream(reply) as upstream, opened(tmp_path, at("one", upstream)) as (gateway, discovery):
+        [found] = await discovery.look()
+        assert not found.answers
+        assert gateway.accounts.all() == ()
+        assert len(upstream.requests) == 1
+
+
+async def test_a_closed_port_is_not_there(tmp_path):
+    async with FakeUpstream() as upstream:
+        probe = at("one", upstream)
+    async with opened(tmp_path, probe) as (_, discovery):
+        [found] = await discovery.look()
+        assert not found.answers
+
+
+async def test_a_silent_server_holds_up_nobody(tmp_path):
+    async with (
+        FakeUpstream(answer=Hang()) as silent,
+        FakeUpstream(answer=serving("qwen")) as good,
+        opened(tmp_path, at("a", silent), at("b", silent), at("c", good)) as (_, discovery),
+    ):
+        found = await discovery.look()
+        assert [one.answers for one in found] == [False, False, True]
+        sent = [request.at_s for request in (*silent.requests, *good.requests) if request.path == "/version"]
+        assert max(sent) - min(sent) < 0.2  # all were asked before the first one's time was over
+
+
+@pytest.mark.parametrize("listing", [Reply(status=500), Reply(body=b"<html>"), Reply(body=b"bug")])
+async def test_a_server_without_a_readable_list_is_there_all_the_same(tmp_path, listing):
+    async with (
+        FakeUpstream(Reply(body=b"1.0"), listing) as upstream,
+        opened(tmp_path, at("one", upstream)) as (gateway, discovery),
+    ):
+        [found] = await discovery.look()
+        assert (found.answers, found.models) == (True, ())
+        assert [account.models for account in gateway.accounts.all()] == [None]
+
+
+@pytest.mark.parametrize("field", ["url", "base_url"])
+async def test_nothing_beyond_this_machine_is_ever_asked(tmp_path, field):
+    async with FakeUpstream(answer=serving("qwen")) as upstream:
+        probe = msgspec.structs.replace(at("one", upstream), **{field: "http://192.0.2.1:1/v1"})
+        async with opened(tmp_path, probe) as (gateway, discovery):
+            assert await discovery.look() == ()
+            assert gateway.accounts.all() == ()
+        assert upstream.requests == []
+
+
+async def test_a_server_that_starts_later_is_found_and_one_that_stops_is_forgotten(tmp_path):
+    there = False
+
+    def answer(request: ReceivedRequest) -> Reply:
+        return serving("qwen")(request) if there else Reply(status=503)
+
+    async with (
+        FakeUpstream(answer=answer) as upstream,
+        opened(tmp_path, at("one", upstream)) as (gateway, discovery),
+    ):
+        changed = asyncio.Event()
+        gateway.accounts.on_change = changed.set
+        await discovery.look()
+        assert gateway.accounts.all() == ()
+        looking = asyncio.create_task(discovery.keep_looking(pause_s=0))
+        for expected in (["local/one"], []):
+            there = not there
+            while [account.id for account in gateway.accounts.all()] != expected:
+                changed.clear()
+                await asyncio.wait_for(changed.wait(), 10)
+        looking.cancel()
+        await asyncio.wait({looking})
+
+
+async def test_a_server_that_somebody_named_is_asked_for_its_models_too(tmp_path):
+    async with FakeUpstream() as nothing:
+        probe = at("one", nothing)
+    async with (
+        FakeUpstream(answer=serving("qwen")) as named,
+        opened(tmp_path, probe) as (gateway, discovery),
+    ):
+        await gateway.accounts.add("local", "lab", None, base_url=named.base_url)
+        await discovery.look()
+        assert [model.id for model in gateway.router.listed()] == ["local/qwen"]
+        assert [request.path for request in named.requests] == ["/v1/models"]
+
+
+async def test_without_anything_to_look_for_nobody_keeps_looking(tmp_path):
+    async with opened(tmp_path) as (_, discovery):
+        assert await discovery.look() == ()
+        await asyncio.wait_for(discovery.keep_looking(), 1)
