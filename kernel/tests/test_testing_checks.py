@@ -260,7 +260,8 @@ class Denies(FactsProvider):
         return False
 
     def adapt(self, request, model):
-        return msgspec.structs.replace(request, sampling=Sampling())
+        cold = request.sampling == Sampling()
+        return request if cold else msgspec.structs.replace(request, sampling=Sampling())
 
 
 class Forgets(FactsProvider):

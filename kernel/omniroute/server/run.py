@@ -93,6 +93,7 @@ class Server:
         except BaseException:
             await self._lifespan.cancel()
             self._stop_listening()
+            self._stop_ticking()
             raise
 
     async def stop(self, *, drain_s: float = 0.0, listen_on_s: float = 0.0, hurry: asyncio.Event | None = None) -> None:
@@ -115,8 +116,7 @@ class Server:
         if not await _wait(self._nobody_left(), until_s - loop.time(), hurry):
             await self._cut()
         await self._end_application(FAREWELL_S if hurry.is_set() else SHUTDOWN_S)
-        if self._second is not None:
-            self._second.cancel()
+        self._stop_ticking()
 
     def _protocol(self) -> GuardedProtocol:
         return GuardedProtocol(self._config, self.connections, self._lifespan.state, asyncio.get_running_loop())
@@ -125,6 +125,10 @@ class Server:
         self.connections.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
         self.connections.next_second()
         self._second = loop.call_later(1.0, self._each_second, loop)
+
+    def _stop_ticking(self) -> None:
+        if self._second is not None:
+            self._second.cancel()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

@@ -1,5 +1,7 @@
 """Upstream streams to events, and the same answers in one piece."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -63,7 +65,11 @@ def stop(index):
 
 def end(reason="end_turn", usage=None, **more):
     return [
-        frame("message_delta", delta={"stop_reason": reason, "stop_sequence": None, **more}, usage=usage or {}),
+        frame(
+            "message_delta",
+            delta={"stop_reason": reason, "stop_sequence": None, **more},
+            usage=usage or {"output_tokens": 1},
+        ),
         frame("message_stop"),
     ]
 
@@ -76,6 +82,13 @@ def run(frames, decoder=None):
 
 START = ResponseStart(id="msg_1", model="m")
 FIRST_USAGE = UsageUpdate(usage=Usage(input_tokens=25, output_tokens=1))
+PAGE = {
+    "type": "page_location",
+    "cited_text": "a",
+    "document_index": 0,
+    "start_page_number": 1,
+    "end_page_number": 2,
+}
 PARIS = '{"city":"Paris"}'
 
 
@@ -211,14 +224,14 @@ STREAMS = [
         [
             block(0, type="text", text=""),
             delta(0, "text_delta", text="So."),
-            delta(0, "citations_delta", citation={"type": "page_location"}),
+            delta(0, "citations_delta", citation=PAGE),
             stop(0),
             *end(),
         ],
         [
             PartStart(index=0, part=TextPart(text="")),
             TextDelta(index=0, text="So."),
-            MetadataDelta(index=0, provider_metadata=mine(citations=[Raw(b'{"type":"page_location"}')])),
+            MetadataDelta(index=0, provider_metadata=mine(citations=[Raw(msgspec.json.encode(PAGE))])),
             PartEnd(index=0),
             UsageUpdate(usage=Usage(input_tokens=25, output_tokens=1)),
             ResponseEnd(finish_reason="stop"),
@@ -454,13 +467,13 @@ def test_an_error_in_another_shape_is_still_one(data):
 # --- whole answers ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("frames", "_"), STREAMS)
+@pytest.mark.parametrize(("frames", "_"), STREAMS[:-1])
 def test_a_stream_folds_to_the_whole_answer(translator, fold, sdk_stream, stream_bytes, frames, _):
-    frames = [one for one in frames if b"odd" not in one.data and one.data != b"[DONE]" and b"confetti" not in one.data]
-    whole = sdk_stream([stream_bytes([start(), *frames])])
-    whole["usage"] = {"input_tokens": 25, **whole["usage"]}
-    answer = translator.decode_response(msgspec.json.encode(whole))
-    assert answer == fold(run([start(), *frames]))
+    """The whole answer is what the vendor's SDK makes of the stream; it sorts the keys of a block in its own way."""
+    whole = translator.decode_response(msgspec.json.encode(sdk_stream([stream_bytes([start(), *frames])])))
+    folded = fold(run([start(), *frames]))
+    assert msgspec.json.decode(msgspec.json.encode(whole)) == msgspec.json.decode(msgspec.json.encode(folded))
+    assert [type(part) for part in whole.parts] == [type(part) for part in folded.parts]
 
 
 def test_a_whole_answer_is_read(translator):
@@ -555,7 +568,7 @@ def test_calls_come_whole_however_their_input_was_cut_and_interleaved(data):
     queues = []
     for at, arguments in enumerate(calls):
         cuts = sorted(data.draw(st.sets(st.integers(0, len(arguments)), max_size=4)) | {0, len(arguments)})
-        pieces = [arguments[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        pieces = [arguments[a:b] for a, b in pairwise(cuts)]
         queues.append(
             [
                 block(at, type="tool_use", id=f"t{at}", name=f"n{at}", input={}),

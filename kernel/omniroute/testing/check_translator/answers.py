@@ -1,6 +1,7 @@
 """Answers: whole and streamed, cut short at every frame, watched by the tap, and failing in the middle."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from omniroute.contracts import Decoder, Frame, Translator
 from omniroute.errors import StreamBroken, UpstreamError, UpstreamFailed, UpstreamGarbled
@@ -134,28 +135,28 @@ def _check_failure(translator: Translator, what: str, frames: Sequence[Frame]) -
             watcher.feed(frame)
         assert watcher.error is not None, f"{where}: a tap does not see the error"
         assert not watcher.ended, f"{where}: a tap takes the error for a proper end"
-        _assert_raises(
-            UpstreamError, lambda b=before, e=ending: _decode(translator.response_decoder(), (*b, *e)), where
-        )
+        _assert_raises(UpstreamError, partial(_decode, translator.response_decoder(), [*before, *ending]), where)
 
 
 def _check_garbage(translator: Translator) -> None:
     for body in GARBAGE:
-        shown = repr(body[:20])
-        for read in (translator.decode_response, translator.decode_usage, translator.decode_models):
-            if body == b"[]" and read == translator.decode_models:  # some servers list their models without an envelope
+        shown, frame = repr(body[:20]), Frame(body)
+        for name in ("decode_response", "decode_usage", "decode_models"):
+            if name == "decode_models" and body == b"[]":  # some servers list their models without an envelope
                 continue
-            _assert_raises(UpstreamGarbled, lambda read=read, body=body: read(body), f"{read.__name__}({shown})")
-        if body:
-            frame = Frame(body)
+            _assert_raises(UpstreamGarbled, partial(getattr(translator, name), body), f"{name}({shown})")
+        if body:  # no framing gives an empty frame
             _assert_raises(
-                UpstreamGarbled, lambda f=frame: list(translator.response_decoder().feed(f)), f"decoder.feed({shown})"
+                UpstreamGarbled, partial(_feed, translator.response_decoder(), frame), f"decoder.feed({shown})"
             )
-            _assert_raises(UpstreamGarbled, lambda f=frame: translator.tap().feed(f), f"tap.feed({shown})")
+            _assert_raises(UpstreamGarbled, partial(translator.tap().feed, frame), f"tap.feed({shown})")
 
 
-def _assert_raises(kind: type[Exception], act: object, what: str) -> None:
-    assert callable(act)
+def _feed(decoder: Decoder, frame: Frame) -> list[Event]:
+    return list(decoder.feed(frame))
+
+
+def _assert_raises(kind: type[Exception], act: Callable[[], object], what: str) -> None:
     try:
         act()
     except kind:

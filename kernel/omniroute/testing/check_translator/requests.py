@@ -86,11 +86,11 @@ def _check_extensions(translator: Translator) -> None:
 
 def _check_bad_bodies(translator: Translator) -> None:
     params = {**_chat_ingress(translator)[0].params, "model": "m"}
-    for read in (translator.read_head, translator.decode_request):
+    for name in ("read_head", "decode_request"):
         for body in (*NO_OBJECTS, DEEP):
-            shown = f"{read.__name__}({body[:30]!r})"
+            shown = f"{name}({body[:30]!r})"
             try:
-                read(body, params, NO_HEADERS)
+                getattr(translator, name)(body, params, NO_HEADERS)
             except InvalidRequest:
                 continue
             except Exception as error:
