@@ -1,6 +1,7 @@
 """The command line as people and scripts meet it: exit codes, what goes to which stream, with and without a gateway."""
 
 import http.client
+import io
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,29 +43,61 @@ def run(home: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess
     )  # fmt: skip
 
 
+def call(home: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which is ten times as quick."""
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("stdout", "stderr")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            patch.delenv(name)
+        for name, value in environment(home, **more).items():
+            patch.setenv(name, value)
+        patch.chdir(home)
+        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        code = main(arguments)
+    for stream in streams.values():
+        stream.flush()
+    out, said = (stream.buffer.getvalue().decode() for stream in streams.values())
+    return subprocess.CompletedProcess(arguments, code, out, said)
+
+
 class Gateway:
     """`omniroute serve`, from its line on stdout to its end."""
 
-    def __init__(self, home: Path, *arguments: str, stderr: object = None, **more: str) -> None:
+    def __init__(self, home: Path, *arguments: str, stderr: int = subprocess.PIPE, **more: str) -> None:
         self.home = home
         self.data = home / "data"
-        self._stderr = home / "stderr.txt"
-        with self._stderr.open("wb") as written:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "omniroute", "serve", "--port", "0", "--data-dir", str(self.data), *arguments],
-                env=environment(home, **more), cwd=home, stdout=subprocess.PIPE, stderr=stderr or written,
-                stdin=subprocess.DEVNULL, text=True,
-            )  # fmt: skip
+        self._said = ""
+        self._more_said = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "omniroute", "serve", "--port", "0", "--data-dir", str(self.data), *arguments],
+            env=environment(home, **more), cwd=home, stdout=subprocess.PIPE, stderr=stderr,
+            stdin=subprocess.DEVNULL, text=True, encoding="utf-8",
+        )  # fmt: skip
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
-        assert self.url.startswith("http://127.0.0.1:"), self.stderr
+        assert self.url.startswith("http://127.0.0.1:"), self.stop() or self.stderr
+
+    def _listen(self) -> None:
+        for line in self.process.stderr or ():
+            with self._more_said:
+                self._said += line
+                self._more_said.notify_all()
 
     @property
     def stderr(self) -> str:
-        return self._stderr.read_text(encoding="utf-8")
+        """What it said so far, at least its banner."""
+        with self._more_said:
+            self._more_said.wait_for(
+                lambda: "something wrong?" in self._said or self.process.poll() is not None, WAIT_S
+            )
+            return self._said
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return run(self.home, *arguments, "--data-dir", str(self.data), **more)
+        return call(self.home, *arguments, "--data-dir", str(self.data), **more)
 
     def key(self, name: str = "client.key") -> str:
         return (self.data / name).read_text()
@@ -79,8 +113,12 @@ class Gateway:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode
+        code = self.process.wait(WAIT_S)
+        self._listener.join(WAIT_S)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        return code
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +130,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def offline(tmp_path, monkeypatch, capsys):
-    """Commands in this process, on a data directory no gateway uses: (exit code, stdout, stderr)."""
-    for name, value in environment(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
+def offline(tmp_path):
+    """Commands on a data directory no gateway uses: (exit code, stdout, stderr)."""
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--data-dir", str(tmp_path / "data")])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+    def on_data(*arguments: str, **more: str) -> tuple[int, str, str]:
+        done = call(tmp_path, *arguments, "--data-dir", str(tmp_path / "data"), **more)
+        return done.returncode, done.stdout, done.stderr
 
-    return call
+    return on_data
 
 
 # --- help -------------------------------------------------------------------------------------------------------------
@@ -150,11 +184,11 @@ def test_no_credential_is_ever_an_argument(path, found):
     assert [p.name for p in taking] in ([], ["key_id"])  # other users of the machine can read arguments
 
 
-def test_the_table_of_commands_says_what_each_says_of_itself():
-    for name, (_, line) in COMMANDS.items():
-        found = cli.get_command(click.Context(cli), name)
-        assert found is not None
-        assert line.rstrip(".").split(",")[0].split(" or")[0][:12] in (found.help or "")[:80], name
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_says_what_each_says_of_itself(name):
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    assert (found.help or "").startswith(COMMANDS[name][1])
 
 
 def test_without_a_command_there_is_help(capsys):
@@ -178,9 +212,9 @@ def test_wrong_usage_exits_2_and_says_how(arguments, capsys):
 def test_stdout_has_one_line_with_the_base_url_and_it_answers(tmp_path):
     gateway = Gateway(tmp_path)
     status, _ = gateway.get("/healthz")
-    gateway.process.send_signal(signal.SIGTERM)
-    rest, _ = gateway.process.communicate(timeout=WAIT_S)
-    assert (status, rest, gateway.process.returncode) == (200, "", 0)
+    gateway.process.terminate()
+    assert gateway.process.stdout is not None
+    assert (status, gateway.process.stdout.read(), gateway.stop()) == (200, "", 0)
     assert not (tmp_path / "data" / "runtime.json").exists()
 
 
@@ -262,21 +296,20 @@ def test_wrong_settings_are_all_named_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "settings", "starts"),
+    ("flags", "settings", "refusal"),
     [
-        ((), "", False),
-        (("--insecure-http",), "", True),
-        (("--insecure-http",), "[auth]\nrequire_client_key = false", False),
-        ((), "[server]\ninsecure_http = true", True),
+        ((), "", "--insecure-http"),
+        (("--insecure-http",), "[auth]\nrequire_client_key = false", "require_client_key"),
+        (("--insecure-http",), "", None),
+        ((), "[server]\ninsecure_http = true", None),
     ],
 )
-def test_beyond_loopback_a_key_and_a_yes_to_plain_http_are_needed(tmp_path, flags, settings, starts):
+def test_beyond_loopback_a_key_and_a_yes_to_plain_http_are_needed(tmp_path, flags, settings, refusal):
     (tmp_path / "omniroute.toml").write_text(settings)
-    if not starts:
-        assert "error[exposed]" in refused(tmp_path, "--host", "0.0.0.0", "--port", "0", *flags)
-        return
-    gateway = Gateway(tmp_path, "--host", "0.0.0.0", *flags)
-    assert gateway.stop() == 0
+    if refusal is not None:
+        assert refusal in refused(tmp_path, "--host", "0.0.0.0", "--port", "0", *flags)
+    else:
+        Gateway(tmp_path, "--host", "0.0.0.0", *flags).stop(signal.SIGKILL if POSIX else signal.SIGTERM)
 
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path):
@@ -293,11 +326,11 @@ def anywhere(request, gateway, offline):
     if request.param == "offline":
         return offline
 
-    def call(*arguments: str) -> tuple[int, str, str]:
+    def through_api(*arguments: str) -> tuple[int, str, str]:
         done = gateway.run(*arguments)
         return done.returncode, done.stdout, done.stderr
 
-    return call
+    return through_api
 
 
 def test_a_key_is_printed_once_listed_and_revoked(anywhere):
@@ -392,7 +425,7 @@ def test_without_a_gateway_they_exit_7_and_say_how_to_start_one(offline, argumen
 def test_a_crashed_gateway_is_not_running(tmp_path, offline):
     gateway = Gateway(tmp_path)
     gateway.process.kill()
-    gateway.process.communicate()
+    gateway.stop()
     assert (tmp_path / "data" / "runtime.json").exists()
     assert offline("models", "list")[0] == 7
     assert offline("key", "list")[0] == 0
@@ -401,8 +434,8 @@ def test_a_crashed_gateway_is_not_running(tmp_path, offline):
 @pytest.mark.parametrize(
     ("model", "more", "code", "says"),
     [
-        ("demo/nothing", {}, 1, "closest: "),
-        ("demo/echo", {"OMNIROUTE_CLIENT_KEY": "test-key-unknown"}, 4, "no valid key"),
+        ("demo/ecko", {}, 1, "closest: demo/echo"),
+        ("demo/echo", {"OMNIROUTE_CLIENT_KEY": "test-key-unknown"}, 4, "a client key is required"),
         ("demo/429", {}, 5, "error["),
         ("demo/truncate", {}, 5, "error["),
     ],
@@ -437,7 +470,7 @@ def test_ctrl_c_leaves_a_question_with_130(gateway):
     assert process.stdout.read(1)  # it has begun
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, said) == (130, "")
+    assert (process.returncode, said.strip()) == (130, "")
 
 
 @pytest.mark.skipif(not POSIX, reason="pipes end otherwise there")
@@ -490,10 +523,9 @@ def test_other_commands_exit_3_with_bad_settings(offline, tmp_path):
     assert "omniroute config check" in said
 
 
-def test_the_settings_are_shown_with_where_they_come_from(offline, tmp_path, monkeypatch):
+def test_the_settings_are_shown_with_where_they_come_from(offline, tmp_path):
     (tmp_path / "omniroute.toml").write_text('[server]\nport = 1\n[[auth.keys]]\nname = "a"\nkey = "test-canary-key-1"')
-    monkeypatch.setenv("OMNIROUTE_LIMITS__DRAIN_S", "5")
-    _, out, _ = offline("config", "show", "--effective", "--origin", "--json")
+    _, out, _ = offline("config", "show", "--effective", "--origin", "--json", OMNIROUTE_LIMITS__DRAIN_S="5")
     shown = json.loads(out)
     assert shown["server.port"] == {"value": 1, "origin": f"file {tmp_path / 'omniroute.toml'}"}
     assert shown["limits.drain_s"] == {"value": 5, "origin": "environment OMNIROUTE_LIMITS__DRAIN_S"}
@@ -506,9 +538,8 @@ def test_the_settings_are_shown_with_where_they_come_from(offline, tmp_path, mon
     assert "test-canary" not in out
 
 
-def test_plugins_are_listed_with_what_became_of_them(offline, monkeypatch):
-    monkeypatch.setenv("OMNIROUTE_PLUGINS", "auth-apikey,provider-openai")
-    _, out, _ = offline("plugin", "list", "--json")
+def test_plugins_are_listed_with_what_became_of_them(offline):
+    _, out, _ = offline("plugin", "list", "--json", OMNIROUTE_PLUGINS="auth-apikey,provider-openai")
     states = {view["name"]: view["state"] for view in json.loads(out)}
     assert (states["auth-apikey"], states["provider-openai"], states["provider-demo"]) == (
         "loaded",
@@ -620,9 +651,9 @@ def test_keyless_mode_asks_for_no_key_and_gives_no_management(tmp_path):
         assert gateway.get("/api/keys")[0] == 401
         assert gateway.get("/v1/models", {"host": "evil.example"})[0] == 421
         assert gateway.run("ask", "hello", "-m", "demo/echo").returncode == 0
+        assert "No client key is required" in gateway.stderr
     finally:
         gateway.stop()
-    assert "No client key is required" in gateway.stderr
 
 
 def test_no_secret_is_in_the_log_of_a_gateway_at_debug(gateway):

@@ -39,6 +39,7 @@ __all__ = [
     "Ingress",
     "Lease",
     "ListedModel",
+    "LossPolicy",
     "ModelFacts",
     "ModelListing",
     "Operation",
@@ -71,6 +72,8 @@ __all__ = [
 ]
 
 Operation: TypeAlias = Literal["chat", "count_tokens", "models"]
+LossPolicy: TypeAlias = Literal["allow", "warn", "strict"]
+"""What happens when a translation would lose something: go on, go on and log it, refuse before anything is sent."""
 Tier: TypeAlias = Literal["subscription", "api-key", "cheap", "free"]
 
 
@@ -312,6 +315,12 @@ class Translator(Protocol):
     """Where an upstream of this dialect wants its credential, unless the provider's facts say otherwise."""
     keepalive: bytes = b": keep-alive\n\n"
     """What is sent to a waiting client, between frames."""
+    opaque_keys: frozenset[str] = frozenset()
+    """Keys of `provider_metadata[dialect]` whose values only their maker can read: signatures, encrypted reasoning."""
+    opaque_mark: bytes = b""
+    """Bytes that stand in every body or stream which holds such a value; empty when the dialect has none."""
+    opaque_pattern: bytes = b""
+    """Regular expression over those bytes whose only group is the value."""
     keeps_threads: bool = False
     """Upstreams of this dialect can continue an answer they stored (`previous_response_id`)."""
     models_header: str | None = None
@@ -411,6 +420,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     price: Price | None = None
     dialect: str | None = None
     """Where it differs from the provider's."""
+    streams: Literal["asked", "always", "never"] | None = None
+    """Where it differs from the provider's."""
     drops: tuple[str, ...] = ()
     """Canonical sampling fields the upstream refuses for this model: `temperature`, `top_p`, `top_k`, `seed`, …"""
 
@@ -446,6 +457,10 @@ class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What this upstream offers of its dialect's operations; None is all."""
     transport: str | None = None
     """Name of a registered transport; None is the one of the settings."""
+    streams: Literal["asked", "always", "never"] = "asked"
+    """Whether it streams when asked to, can do nothing else, or never does; clients get what they asked for all the same."""
+    is_quirky: bool = False
+    """Its answers bend the dialect's rules: they are read and written anew instead of being relayed."""
     timeouts: TimeoutFacts = TimeoutFacts()
     drops: tuple[str, ...] = ()
     """As `ModelFacts.drops`, for every model."""
@@ -637,6 +652,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Public id of the client key; `local` in keyless mode."""
     name: str
     scopes: frozenset[str] = frozenset()
+    loss: "LossPolicy | None" = None
+    """What this key's requests may lose in translation; None leaves it to combo and settings."""
 
 
 class ClientKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -650,6 +667,7 @@ class ClientKey(msgspec.Struct, frozen=True, kw_only=True):
     created_s: float
     expires_at_s: float | None = None
     revoked: bool = False
+    loss: "LossPolicy | None" = None
 
 
 class ClientKeys(Protocol):

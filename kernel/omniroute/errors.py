@@ -153,10 +153,10 @@ class AuthenticationFailed(RequestError):
 
     def __init__(
         self,
-        message: str = "no valid key",
+        message: str = "a client key is required",
         *,
         why: str | None = "the request carries none, or one that is unknown, revoked or expired",
-        fix: str | None = "make a client key with `omniroute key create NAME` and give it to your client",
+        fix: str | None = "send `Authorization: Bearer KEY`; make one with `omniroute key create NAME`",
         param: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:

@@ -27,9 +27,10 @@ PATH = "/v1/chat/completions"
 @click.option("-m", "--model", required=True, help="As `omniroute models list` names it.")
 @click.option("--system", metavar="TEXT", help="A system message before the prompt.")
 def ask(session: Session, prompt: tuple[str, ...], model: str, system: str | None) -> None:
-    """Ask MODEL and print its answer as it comes. A `-` in PROMPT stands for standard input.
+    """Ask a model one question, through the running gateway.
 
-    The client key is taken from OMNIROUTE_CLIENT_KEY, else from the data directory.
+    Prints the answer as it comes. A `-` in PROMPT stands for standard input. The client key is taken from
+    OMNIROUTE_CLIENT_KEY, else from the data directory.
     """
     from omniroute.cli.managing import running
 

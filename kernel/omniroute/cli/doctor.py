@@ -28,7 +28,10 @@ class Check(NamedTuple):
 
 @command(name="doctor", epilog="\b\nExamples:\n  omniroute doctor\n  omniroute doctor --json")
 def doctor(session: Session) -> int:
-    """Check settings, data directory, plugins, accounts and the running gateway. Exits 6 when something is wrong."""
+    """Check this installation, with fixes.
+
+    Looks at settings, plugins, data directory, accounts and the running gateway. Exits 6 when something is wrong.
+    """
     checks = list(_examine(session))
     if session.as_json:
         print_json([check._asdict() for check in checks])

@@ -16,7 +16,6 @@ from omniroute.management.service import (
     CreatedKey,
     CreateKey,
     KeyView,
-    PluginView,
     Status,
 )
 from omniroute.secret import Secret
@@ -41,9 +40,6 @@ class RemoteManagement:
 
     async def models(self) -> list[ListedModel]:
         return self._call("GET", "/models", list[ListedModel])
-
-    async def plugins(self) -> list[PluginView]:
-        return self._call("GET", "/plugins", list[PluginView])
 
     async def keys(self) -> list[KeyView]:
         return self._call("GET", "/keys", list[KeyView])

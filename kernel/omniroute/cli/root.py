@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from omniroute import __version__
-from omniroute.cli.output import Exit, Problem, print_problem
+from omniroute.cli.output import Exit, Problem, note, print_problem
 
 __all__ = ["run"]
 
@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("omniroute.cli.serve:serve", "Run the gateway."),
     "ask": ("omniroute.cli.ask:ask", "Ask a model one question, through the running gateway."),
     "models": ("omniroute.cli.models:models", "What the running gateway can serve."),
-    "account": ("omniroute.cli.account:account", "Credentials for providers."),
+    "account": ("omniroute.cli.account:account", "Credentials for providers; several per provider."),
     "key": ("omniroute.cli.key:key", "Client keys for the model API."),
     "plugin": ("omniroute.cli.plugin:plugin", "Installed plugins."),
     "config": ("omniroute.cli.config:config", "Check and show the settings."),
@@ -66,6 +66,9 @@ def cli(ctx: click.Context) -> None:
 def run(arguments: Sequence[str] | None) -> int:
     try:
         outcome = cli.main(arguments, prog_name="omniroute", standalone_mode=False, color=_color(os.environ))
+    except click.exceptions.NoArgsIsHelpError as error:
+        note(error.format_message())
+        return Exit.USAGE
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "omniroute"
         problem = Problem(code="usage", message=error.format_message(), fix=f"{where} --help", leave=Exit.USAGE)

@@ -65,7 +65,10 @@ def management_guard(key: "ManagementKey") -> "Guard":
 
     async def guard(connection: "ASGIConnection[Any, Any, Any, Any]", handler: "BaseRouteHandler") -> None:
         if handler.opt.get(ACCESS) != "public" and not key.match(_bearer(connection.headers)):
-            raise AuthenticationFailed(fix="`omniroute` commands use the key in management.key of the data directory")
+            raise AuthenticationFailed(
+                "the management key is required",
+                fix="send `Authorization: Bearer KEY`; it is in management.key of the data directory",
+            )
         if connection.scope.get("method") in WRITES:
             kind = connection.headers.get("content-type", "")
             if kind.partition(";")[0].strip().lower() != "application/json":

@@ -1,6 +1,5 @@
 """What the kernel expects of every provider."""
 
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,7 @@ from omniroute.contracts import (
     ProviderFacts,
     UpstreamOperation,
 )
+from omniroute.control import is_loopback
 from omniroute.errors import GatewayError, UpstreamError
 from omniroute.model import ChatRequest, Message, Reasoning, ResponseFormat, Sampling, TextPart, Tool, ToolChoice
 from omniroute.secret import Secret
@@ -115,9 +115,7 @@ def _check_url(field: str, url: str, *, anywhere: bool = False) -> None:
     assert parts.scheme in {"http", "https"}, f"{field} {url!r}: an absolute http(s) URL"
     assert parts.hostname, f"{field} {url!r}: an absolute http(s) URL"
     assert "@" not in parts.netloc, f"{field}: holds user information"
-    assert parts.scheme == "https" or anywhere or _is_loopback(parts.hostname), (
-        f"{field} {url!r}: https beyond this machine"
-    )
+    assert parts.scheme == "https" or anywhere or is_loopback(url), f"{field} {url!r}: https beyond this machine"
 
 
 def _check_date(text: str) -> None:
@@ -291,11 +289,4 @@ def _check_probes(provider: Provider) -> None:
     _assert_unique("probe", [probe.name for probe in probes])
     for probe in probes:
         for url in (probe.url, probe.base_url):
-            assert _is_loopback(urlsplit(url).hostname or ""), f"probe {probe.name}: {url} is not on this machine"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+            assert is_loopback(url), f"probe {probe.name}: {url} is not on this machine"

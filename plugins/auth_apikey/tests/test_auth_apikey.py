@@ -2,7 +2,6 @@ import hashlib
 from collections.abc import Mapping
 
 import pytest
-from omniroute_auth_apikey import ApiKeyAuthenticator, ApiKeyScheme, register_authenticators
 
 from omniroute.api import (
     AuthenticationFailed,
@@ -15,6 +14,7 @@ from omniroute.api import (
     Secret,
     Settings,
 )
+from omniroute_auth_apikey import ApiKeyAuthenticator, ApiKeyScheme, register_authenticators
 
 GOOD, OTHER = "test-key-1", "test-key-2"
 LAPTOP = Principal(key_id="abcdefgh", name="laptop")

@@ -13,8 +13,9 @@ __all__ = ["Traits", "traits_of"]
 
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True):
-    """The defaults are those of a model that nobody here knows."""
+    """The defaults are those of a model of which nothing is known: it is sent what the client asked for."""
 
+    is_known: bool = True
     thinks: bool = True
     takes_budget: bool = True
     """`thinking: {type: enabled, budget_tokens}`."""
@@ -39,7 +40,7 @@ _LINE: tuple[tuple[tuple[int, int], Traits], ...] = (
     ((0, 0), Traits(thinks=False, takes_schema=False)),
 )
 """Newest first: a generation has the traits of the first row that is not newer."""
-_UNKNOWN = Traits()
+_UNKNOWN = Traits(is_known=False)
 
 _NAME = re.compile(r"claude-(?:(?P<family>[a-z]+)-)?(?P<major>\d{1,2})(?:[-.](?P<minor>\d{1,2})(?!\d))?(?!\d)")
 

@@ -33,86 +33,13 @@ from omniroute.api import (
     UsageUpdate,
 )
 from omniroute_translator_anthropic.blocks import opaque_part, read_answer_block
-from omniroute_translator_anthropic.errors import WireError, upstream_error
+from omniroute_translator_anthropic.errors import upstream_error
+from omniroute_translator_anthropic.events import HalfPairs, WireDelta, WireEvent, WireStart, read_event
 from omniroute_translator_anthropic.tools import fitting_id
-from omniroute_translator_anthropic.usage import UsageTally, WireUsage, finish_reason
-from omniroute_translator_anthropic.wire import DIALECT, Malformed, is_absent, read, read_object
+from omniroute_translator_anthropic.usage import UsageTally, finish_reason
+from omniroute_translator_anthropic.wire import DIALECT, Malformed, is_absent, read_object
 
-__all__ = ["MessageDecoder", "WireEvent", "answer_extensions", "read_event", "unique_call"]
-
-
-class WireDelta(msgspec.Struct):
-    """Of a block or of the message."""
-
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    partial_json: str | None = None
-    citation: Raw = Raw()
-    stop_reason: str | None = None
-    stop_sequence: str | None = None
-
-
-class WireStart(msgspec.Struct):
-    id: str = ""
-    model: str = ""
-    usage: WireUsage | None = None
-
-
-class WireEvent(msgspec.Struct):
-    """Every event there is; which fields are set follows from `type`."""
-
-    type: str = ""
-    index: int = 0
-    message: WireStart | None = None
-    content_block: Raw = Raw()
-    delta: WireDelta | None = None
-    usage: WireUsage | None = None
-    error: WireError | None = None
-
-
-class _Kind(msgspec.Struct):
-    type: str = ""
-
-
-_EVENT = msgspec.json.Decoder(WireEvent)
-_KIND = msgspec.json.Decoder(_Kind)
-_KNOWN = frozenset(
-    {
-        "content_block_delta",
-        "content_block_start",
-        "content_block_stop",
-        "message_delta",
-        "message_start",
-        "message_stop",
-    }
-)
-_DONE = b"[DONE]"
-"""Another dialect's end, which some imitations send after ours."""
-
-
-def read_event(data: bytes) -> WireEvent:
-    """Raises `UpstreamGarbled`. An event of an unknown kind may have any shape and is read as nothing."""
-    try:
-        return read(_EVENT, data)
-    except Malformed as error:
-        kind = _kind_of(data)
-        if kind == "error":
-            return WireEvent(type=kind)
-        if kind is not None and kind not in _KNOWN:
-            return WireEvent()
-        raise UpstreamGarbled(f"the upstream sent an event that cannot be read: {error}") from None
-
-
-def _kind_of(data: bytes) -> str | None:
-    """None when it is no event at all."""
-    if data.strip() == _DONE:
-        return ""
-    try:
-        return read(_KIND, data).type
-    except Malformed:
-        return None
+__all__ = ["MessageDecoder", "answer_extensions", "unique_call"]
 
 
 class _Block(msgspec.Struct):
@@ -136,10 +63,12 @@ class MessageDecoder:
         self._tally = UsageTally()
         self._stop: WireDelta | None = None
         self._extensions: dict[str, Raw] = {}
+        self._halves = HalfPairs()
         self._ended = False
 
     def feed(self, frame: Frame) -> Sequence[Event]:
-        event = read_event(frame.data)
+        data = self._halves.join(frame.data)
+        event = read_event(data)
         if self._ended:
             return ()
         match event.type:
@@ -150,9 +79,9 @@ class MessageDecoder:
             case "content_block_stop":
                 return self._block_stop(event)
             case "message_start":
-                return self._message_start(event, frame.data)
+                return self._message_start(event, data)
             case "message_delta":
-                return self._message_delta(event, frame.data)
+                return self._message_delta(event, data)
             case "message_stop":
                 return self._message_stop()
             case "ping":

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from omniroute.api import Frame, GatewayError, UpstreamError, UpstreamGarbled, Usage
 from omniroute_translator_anthropic.errors import error_frame, upstream_error
-from omniroute_translator_anthropic.stream_decoder import read_event
+from omniroute_translator_anthropic.events import read_event
 from omniroute_translator_anthropic.usage import UsageTally
 
 __all__ = ["MessageTap"]

@@ -110,7 +110,7 @@ def _budgeted(
     wanted = stated if stated is not None else BUDGETS[reasoning.effort or "medium"]
     limit = off.max_tokens
     budget = max(wanted, MIN_BUDGET)
-    if request.max_output_tokens is None and traits == Traits():
+    if request.max_output_tokens is None and not traits.is_known:
         limit += budget  # nothing is known of the model's limit: the answer keeps what it would have without thinking
     elif stated is None or budget >= limit:
         budget = min(budget, max(limit // 2, MIN_BUDGET))

@@ -1,4 +1,3 @@
-import anthropic
 import msgspec
 import pytest
 from anthropic.types import ErrorResponse
@@ -90,18 +89,3 @@ def test_too_long_a_prompt_is_told_so_that_clients_compact(translator, message, 
     answer = translator.encode_error(ContextTooLong(message, status=400), "r")
     assert answer.status == 400
     assert msgspec.json.decode(answer.body)["error"]["message"] == shown
-
-
-def test_the_sdk_reads_its_typed_error_out_of_it(translator):
-    answer = translator.encode_error(RateLimited("slow", retry_after_s=2), "req-1")
-    client = anthropic.Anthropic(api_key="test-key-1", base_url="http://127.0.0.1:9")
-    response = anthropic._base_client.httpx2.Response(
-        answer.status,
-        content=answer.body,
-        headers=answer.headers,
-        request=anthropic._base_client.httpx2.Request("POST", "http://127.0.0.1:9/v1/messages"),
-    )
-    with client:
-        error = client._make_status_error_from_response(response)
-    assert isinstance(error, anthropic.RateLimitError)
-    assert (error.type, error.api_message) == ("rate_limit_error", "slow")

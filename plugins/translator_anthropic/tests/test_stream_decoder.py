@@ -372,6 +372,29 @@ def test_what_only_this_dialect_says_of_an_answer_is_kept():
     )
 
 
+EMOJI = "\\ud83d\\ude00"
+
+
+def raw_text(escaped):
+    data = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%b"}}' % escaped.encode()
+    return Frame(data, "content_block_delta")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        pytest.param([EMOJI], "😀", id="whole"),
+        pytest.param(["a\\ud83d", "\\ude00b"], "a😀b", id="cut in two"),
+        pytest.param(["\\ud83d", "\\ude00\\uD83D", "\\uDE00"], "😀😀", id="cut in two, twice"),
+        pytest.param(["a\\ud83d", "b", "\\ude00c"], "abc", id="halves that never meet"),
+        pytest.param(["\\\\ud83d", "\\\\ude00"], "\\ud83d\\ude00", id="text that only looks like it"),
+    ],
+)
+def test_a_character_cut_in_two_is_joined(pieces, text):
+    frames = [start(), block(0, type="text", text=""), *map(raw_text, pieces), stop(0), *end()]
+    assert "".join(event.text for event in run(frames) if isinstance(event, TextDelta)) == text
+
+
 # --- streams that go wrong --------------------------------------------------------------------------------------------
 
 HALF_CALL = [
