@@ -7,7 +7,7 @@ the routing tables are rebuilt through `on_change`.
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -15,11 +15,10 @@ import msgspec
 from omniroute.base_url import check_base_url
 from omniroute.contracts import Account, Credential, ModelFacts, Provider, Row, Store
 from omniroute.credentials import Vault
-from omniroute.errors import Conflict, CredentialLocked, InvalidRequest, SettingsError, VersionConflict
+from omniroute.errors import Conflict, CredentialLocked, InvalidRequest, VersionConflict
 from omniroute.settings import AccountSettings, Settings
-from omniroute.settings.paths import KeyPath, dotted
 
-__all__ = ["Accounts"]
+__all__ = ["Accounts", "unknown_provider"]
 
 TABLE = "accounts"
 NAME = re.compile(r"[^/\s]([^/\x00-\x1f\x7f]{0,98}[^/\s])?")
@@ -82,12 +81,9 @@ class Accounts:
 
     # --- changing
 
-    async def load(self, *, safe_mode: bool = False) -> None:
-        """Read settings and database. Raises `SettingsError` with everything that is wrong with the settings' accounts.
-
-        In safe mode accounts of providers that are not there are passed over: their plugins may be off.
-        """
-        self._from_settings = _accounts_of(self._settings, self._providers, skip_unknown=safe_mode)
+    async def load(self) -> None:
+        """Read settings and database. What cannot be read there locks the one account."""
+        self._from_settings = _accounts_of(self._settings, self._providers)
         rows = await self._store.scan(TABLE)
         self._unreadable = {}
         self._from_database = {row.key: self._read(row) for row in rows}
@@ -107,7 +103,7 @@ class Accounts:
         Raises `InvalidRequest` for an unknown provider, an unusable name, URL or priority, `Conflict` when it exists.
         """
         if provider not in self._providers:
-            raise _unknown_provider(provider, self._providers)
+            raise unknown_provider(provider, self._providers)
         if not NAME.fullmatch(name):
             raise InvalidRequest("an account's name is one line of 1 to 100 characters without a slash", param="name")
         if not 1 <= priority <= 100:
@@ -213,42 +209,25 @@ class Accounts:
         )
 
 
-def _accounts_of(
-    settings: Settings, providers: Mapping[str, Provider], *, skip_unknown: bool = False
-) -> dict[str, Account]:
-    """The accounts the settings make: `[[accounts]]`, and one named `default` for each `[providers.NAME] api_key`."""
-    wanted: list[tuple[KeyPath, AccountSettings]] = [
-        *((("accounts", number), entry) for number, entry in enumerate(settings.accounts)),
+def _accounts_of(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, Account]:
+    """The accounts the settings make: `[[accounts]]`, and one named `default` for each `[providers.NAME] api_key`.
+
+    Names and URLs were checked when the settings were read, providers when the registry was built; one that is missing
+    all the same belongs to a plugin that safe mode left out.
+    """
+    entries = [
+        *settings.accounts,
         *(
-            (("providers", name, "api_key"), AccountSettings(provider=name, api_key=table.api_key))
+            AccountSettings(provider=name, api_key=table.api_key)
             for name, table in settings.providers.items()
             if table.api_key is not None
         ),
     ]
-    accounts: dict[str, Account] = {}
-    findings: list[str] = []
-    for path, entry in wanted:
-        if skip_unknown and entry.provider not in providers:
-            continue
-        try:
-            account = _account_of(entry, providers)
-            if account.id in accounts:
-                raise InvalidRequest(
-                    f"there is an account {account.id} already; give each of [[accounts]] its own name"
-                )
-        except InvalidRequest as error:
-            findings.append(f"{settings.place(path)}: {dotted(path)}: {error.text}")
-            continue
-        accounts[account.id] = account
-    if findings:
-        raise SettingsError(findings)
-    return accounts
+    accounts = [_account_of(entry, providers[entry.provider]) for entry in entries if entry.provider in providers]
+    return {account.id: account for account in accounts}
 
 
-def _account_of(entry: AccountSettings, providers: Mapping[str, Provider]) -> Account:
-    provider = providers.get(entry.provider)
-    if provider is None:
-        raise _unknown_provider(entry.provider, providers)
+def _account_of(entry: AccountSettings, provider: Provider) -> Account:
     return Account(
         provider=entry.provider,
         name=entry.name,
@@ -267,10 +246,11 @@ def _exists(account_id: str) -> Conflict:
     return Conflict(f"the account {account_id} exists already", fix="choose another name, or remove it first")
 
 
-def _unknown_provider(name: str, providers: Mapping[str, Provider]) -> InvalidRequest:
-    closest = difflib.get_close_matches(name, providers, n=3)
+def unknown_provider(name: str, known: Iterable[str]) -> InvalidRequest:
+    """`known` are the names and aliases that would have been understood."""
+    closest = difflib.get_close_matches(name, list(known), n=3)
     return InvalidRequest(
-        f"no provider is called {name!r}" + (f"; closest: {', '.join(closest)}" if closest else ""),
-        fix="`omniroute plugin list` shows the installed ones",
+        f"no provider is called {name!a}" + (f"; closest: {', '.join(closest)}" if closest else ""),
+        fix="install the plugin that brings it, or make it with a [providers.NAME] table",
         param="provider",
     )

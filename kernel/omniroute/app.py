@@ -10,6 +10,7 @@ from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException
 
 from omniroute import __version__
+from omniroute.answers import Answers
 from omniroute.attempts import Attempts
 from omniroute.contracts import Headers, Translator
 from omniroute.errors import (
@@ -24,6 +25,7 @@ from omniroute.exchange import Receive, Scope, Send
 from omniroute.ingress import ModelsList, build_handlers, form_of, refuse, request_id_of
 from omniroute.logs import get_logger
 from omniroute.management import build_management, build_openapi, check_declared, declare
+from omniroute.passport import Passports
 from omniroute.pipeline import Pipeline
 from omniroute.server.hosts import HostCheck
 from omniroute.settings import Settings
@@ -39,7 +41,10 @@ def build_app(gateway: "Gateway") -> "Front":
     registry, settings = gateway.registry, gateway.settings
     translators = list(registry.translators.values())
     framings = registry.framings
-    attempts = Attempts(settings, framings, registry.translators, agent=f"omniroute/{__version__}")
+    passports = Passports(translators)
+    attempts = Attempts(
+        settings, Answers(framings, passports), passports, registry.translators, agent=f"omniroute/{__version__}"
+    )
     pipeline = Pipeline(
         settings=settings,
         authenticators=registry.authenticators,

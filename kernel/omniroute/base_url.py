@@ -5,6 +5,7 @@ import re
 import socket
 from urllib.parse import SplitResult, urlsplit
 
+from omniroute.addresses import Address, address_of
 from omniroute.errors import InvalidRequest
 
 __all__ = ["check_base_url"]
@@ -57,20 +58,16 @@ def _is_metadata(host: str) -> bool:
     host = host.rstrip(".").lower()
     if host == "metadata" or host.startswith("metadata."):
         return True
-    address = _address(host)
+    address = address_of(host) or _unusual_address(host)
     return address is not None and (address.is_link_local or str(address) in METADATA_ADDRESSES)
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address `host` is written as, in any of the spellings that resolvers take (`0xa9fea9fe`, `::ffff:…`)."""
+def _unusual_address(host: str) -> Address | None:
+    """The address in one of the other spellings that resolvers take (`0xa9fea9fe`, `169.254.43518`)."""
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        try:
-            return ipaddress.IPv4Address(socket.inet_aton(host))
-        except OSError:
-            return None
-    return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
 
 
 def _refused(why: str, *, fix: str = "give the API root, such as https://api.example.com/v1") -> InvalidRequest:

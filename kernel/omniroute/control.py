@@ -6,7 +6,6 @@ never used for this machine itself. Nothing of a request but its host is named i
 """
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,13 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from omniroute import __version__
+from omniroute.addresses import is_loopback_url
 from omniroute.contracts import HttpRequest, HttpResponse
 from omniroute.errors import UpstreamGarbled, UpstreamTimeout, UpstreamUnreachable
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ControlClient", "is_loopback"]
+__all__ = ["ControlClient"]
 
 TIMEOUT_S = 20.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -82,7 +82,7 @@ class ControlClient:
             raise UpstreamUnreachable(f"{_host(request)} cannot be reached", why=type(error).__name__) from error
 
     async def _client(self, request: HttpRequest) -> "httpx.AsyncClient":
-        local = is_loopback(request.url)
+        local = is_loopback_url(request.url)
         async with self._opening:
             if local not in self._clients:  # in a thread: importing httpx and reading certificates takes 100 ms
                 self._clients[local] = await asyncio.to_thread(_open_client, use_environment=not local)
@@ -103,15 +103,6 @@ def _open_client(*, use_environment: bool) -> "httpx.AsyncClient":
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
         limits=httpx.Limits(max_connections=32, max_keepalive_connections=4, keepalive_expiry=15.0),
     )
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine by its spelling; names are not resolved."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _host(request: HttpRequest) -> str:

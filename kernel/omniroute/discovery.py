@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import msgspec
 
 from omniroute.accounts import Accounts
+from omniroute.addresses import is_loopback_url
 from omniroute.contracts import Account, HttpRequest, ModelFacts, Probe, Provider
-from omniroute.control import ControlClient, is_loopback
+from omniroute.control import ControlClient
 from omniroute.errors import GatewayError
 from omniroute.logs import get_logger
 from omniroute.registry import Registry
@@ -108,8 +109,11 @@ class Discovery:
         listing = provider.list_models(account, translator.credential)
         if listing is None:
             return None
+        headers = {**translator.default_headers(), **listing.request.headers}
         try:
-            response = await self._control.send(listing.request, timeout_s=LIST_TIMEOUT_S)
+            response = await self._control.send(
+                msgspec.structs.replace(listing.request, headers=headers), timeout_s=LIST_TIMEOUT_S
+            )
             if response.status != 200 and (error := provider.classify(response)) is not None:
                 raise error
             return tuple(translator.decode_models(response.body))
@@ -122,7 +126,7 @@ class Discovery:
 
 def _is_local(probe: Probe, provider: Provider) -> bool:
     """A probe is a call nobody asked for, so it stays on this machine, whatever a plugin says."""
-    local = is_loopback(probe.url) and is_loopback(probe.base_url)
+    local = is_loopback_url(probe.url) and is_loopback_url(probe.base_url)
     if not local:
         log.error("a probe beyond this machine was refused", provider=provider.facts.name, probe=probe.name)
     return local

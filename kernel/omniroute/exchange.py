@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 from omniroute.contracts import (
     AttemptRecord,
     Headers,
+    LossPolicy,
     Operation,
     Principal,
     RequestHead,
@@ -39,6 +40,8 @@ class Exchange:
         "first_content_s",
         "head",
         "headers",
+        "idle_s",
+        "loss_policy",
         "losses",
         "operation",
         "outcome",
@@ -54,6 +57,7 @@ class Exchange:
         "status",
         "translator",
         "usage",
+        "without_signatures",
     )
 
     def __init__(
@@ -82,6 +86,11 @@ class Exchange:
         self.served_by: Candidate | None = None
         self.relayed = False
         self.losses: tuple[Loss, ...] = ()
+        self.loss_policy: LossPolicy = "allow"
+        self.without_signatures = False
+        """An upstream could not read an echoed signature: none is sent any more."""
+        self.idle_s = 0.0
+        """How long the upstream that answers may be silent."""
         self.usage: Usage | None = None
         self.first_content_s: float | None = None
         self.outcome: Literal["ok", "error", "client_closed"] = "error"
@@ -146,7 +155,7 @@ class Exchange:
     def record(self) -> RequestRecord:
         served, head, principal = self.served_by, self.head, self.principal
         return RequestRecord(
-            id=new_ulid(),
+            id=self._record_id(),
             request_id=self.request_id,
             started_at_s=self.started_at_s,
             dialect=self.translator.dialect,
@@ -171,6 +180,12 @@ class Exchange:
             response_bytes=self.response_bytes,
             user_agent=self.headers.get("user-agent"),
         )
+
+    def _record_id(self) -> str:
+        """The request's own id, unless the client chose that one: nothing says that it does so only once."""
+        if self.request_id == self.headers.get("x-request-id"):
+            return new_ulid(clock=lambda: self.started_at_s)
+        return self.request_id
 
 
 MAX_LOSS_HEADER_CHARS = 1000

@@ -120,7 +120,7 @@ class Gateway:
             self.plugins, settings, keys=self.keys, transports=[AiohttpTransport()], framings=FRAMINGS.values()
         )
         self.accounts = Accounts(self.registry.providers, settings, self.store, self.vault)
-        await self.accounts.load(safe_mode=self.plugins.safe_mode)
+        await self.accounts.load()
         self.router = Router(
             self.registry,
             self.accounts,

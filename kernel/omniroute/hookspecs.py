@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Store,
         Strategy,
         TelemetrySink,
+        TokenCounter,
         Translator,
         Transport,
     )
@@ -93,6 +94,16 @@ def register_transports(settings: "Settings") -> "Iterable[Transport]":
     """Return clients for the data path: one is named in `[server] transport`, others in a provider's `transport` fact.
 
     Called once; connections are opened after `start`. Two with one name raise `PluginConflict`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def register_token_counters(settings: "Settings") -> "Iterable[TokenCounter]":
+    """Return offline tokenizers, for token counts where the upstream has none of its own.
+
+    Called once; must not load a vocabulary yet. Counters are asked in the order of the plugins' names, and the first that
+    knows the model counts. Two with one name raise `PluginConflict`.
     """
     raise NotImplementedError
 

@@ -2,10 +2,11 @@
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["new_ulid", "sane_request_id"]
+__all__ = ["Randomness", "new_ulid", "sane_request_id"]
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = tuple(high + low for high in CROCKFORD for low in CROCKFORD)
@@ -13,10 +14,44 @@ PAIRS = tuple(high + low for high in CROCKFORD for low in CROCKFORD)
 SHIFTS = tuple(range(120, -1, -10))
 TIME_BITS = 48
 RANDOM_BYTES = 10
+BLOCK_BYTES = 4096
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-def new_ulid(clock: Callable[[], float] = time.time, randomness: Callable[[int], bytes] = os.urandom) -> str:
+class Randomness:
+    """The system's random bytes, fetched a block at a time: each fetch is a system call, and every request needs ten bytes.
+
+    For ids, not for keys: a block stays in memory until it is used up. Safe to use from several threads. A forked
+    process must `forget` what its parent will give.
+    """
+
+    def __init__(self, source: Callable[[int], bytes] = os.urandom, block_bytes: int = BLOCK_BYTES) -> None:
+        self._source = source
+        self._block_bytes = block_bytes
+        self.forget()
+
+    def forget(self) -> None:
+        """Give up the current block."""
+        self._lock = threading.Lock()  # a new one: in a forked process nobody is left to release the old
+        self._block = b""
+        self._used = 0
+
+    def __call__(self, count: int) -> bytes:
+        with self._lock:
+            end = self._used + count
+            if end > len(self._block):
+                self._block = self._source(max(self._block_bytes, count))
+                end = count
+            self._used = end
+            return self._block[end - count : end]
+
+
+_randomness = Randomness()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_randomness.forget)
+
+
+def new_ulid(clock: Callable[[], float] = time.time, randomness: Callable[[int], bytes] = _randomness) -> str:
     """26 characters that sort by time to the millisecond and never come twice: 48 bits of Unix time, 80 random ones."""
     milliseconds = int(clock() * 1000) % (1 << TIME_BITS)
     value = milliseconds << (8 * RANDOM_BYTES) | int.from_bytes(randomness(RANDOM_BYTES), "big")

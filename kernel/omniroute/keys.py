@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from omniroute.contracts import ClientKey, Store
+from omniroute.contracts import ClientKey, LossPolicy, Store
 from omniroute.datadir import DataDir
 from omniroute.errors import Conflict, InvalidRequest, SettingsError, StoreError, VersionConflict
 from omniroute.secret import Secret
@@ -73,13 +73,16 @@ class KeyTable:
                 "a client key in the database cannot be read", why=str(error), fix="restore a backup of the database"
             ) from error
 
-    async def create(self, name: str, expires_at_s: float | None = None) -> tuple[ClientKey, Secret]:
+    async def create(
+        self, name: str, expires_at_s: float | None = None, *, loss: LossPolicy | None = None
+    ) -> tuple[ClientKey, Secret]:
         """Make a key; this is the only time its text is known. `expires_at_s` is Unix time, None does not expire.
 
         Raises `InvalidRequest` for an unusable name, `Conflict` when a live key has it.
         """
         async with self._changing:
             key, text = self._make(name, expires_at_s)
+            key = msgspec.structs.replace(key, loss=loss)
             await self._insert(key)
             return key, text
 
@@ -179,7 +182,7 @@ def _keys_of(settings: Settings) -> tuple[ClientKey, ...]:
             findings.append(f"{settings.place(path)}: {dotted(path)}: {problem}")
         # of the name: an id is public, and a key somebody thought up himself must not be guessed from it
         id_ = hashlib.sha256(entry.name.encode()).hexdigest()[:ID_LENGTH]
-        keys.append(ClientKey(id=id_, name=entry.name, sha256=_digest(text), created_s=0.0))
+        keys.append(ClientKey(id=id_, name=entry.name, sha256=_digest(text), created_s=0.0, loss=entry.loss))
     if findings:
         raise SettingsError(findings)
     return tuple(keys)

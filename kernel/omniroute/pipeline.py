@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from omniroute.attempts import Answer, Attempts, Opened
+from omniroute.answers import Answer, Opened
+from omniroute.attempts import Attempts
 from omniroute.clock import Watch
 from omniroute.contracts import Authenticator, Headers, Outcome, Principal, RouteContext
 from omniroute.errors import (
@@ -23,6 +24,7 @@ from omniroute.errors import (
 from omniroute.exchange import Exchange, Receive, Scope
 from omniroute.json_guard import check_json
 from omniroute.logs import get_logger, log_request
+from omniroute.model import Loss
 from omniroute.routing import Candidate, Route, Router
 from omniroute.server.messages import ClientDisconnected, read_body
 from omniroute.settings import Settings
@@ -60,21 +62,23 @@ class Pipeline:
         self._content_types = content_types
         self._max_body_bytes = settings.limits.max_body_bytes
         self._max_json_depth = settings.limits.max_json_depth
+        self._loss_policy = settings.translation.loss
         self._is_draining = is_draining
 
     # --- the whole of it ----------------------------------------------------------------------------------------------
 
     async def run(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
-        """Answer one model request. Never raises but for the cancellation of the whole server."""
+        """Answer one model request. Never raises: when the server cancels what still runs at its end, the client is told."""
         try:
             await self._admit(exchange, scope)
             exchange.body = await read_body(scope, receive, self._max_body_bytes)
             with _Presence(exchange, receive):
                 await self._serve(exchange)
         except asyncio.CancelledError:
-            if not exchange.client_gone:
-                raise
-            exchange.outcome = "client_closed"
+            if exchange.client_gone:
+                exchange.outcome = "client_closed"
+            else:
+                await self._refuse(exchange, shutting_down())
         except ClientDisconnected:
             exchange.outcome = "client_closed"
         except GatewayError as error:
@@ -92,13 +96,15 @@ class Pipeline:
             self._authenticators, exchange.headers, exchange.params, (scope.get("client") or ("",))[0]
         )
         if self._is_draining():
-            raise Draining("the gateway is shutting down", fix="try again in a moment", retry_after_s=1)
+            raise shutting_down()
         check_media_type(exchange.headers)
 
     async def _serve(self, exchange: Exchange) -> None:
         check_json(exchange.body, max_depth=self._max_json_depth)
         head = exchange.head = exchange.translator.read_head(exchange.body, exchange.params, exchange.headers)
         route = self._router.resolve(head.model)
+        assert exchange.principal is not None
+        exchange.loss_policy = exchange.principal.loss or route.loss or self._loss_policy
         now_s = asyncio.get_running_loop().time()
         candidates = self._router.candidates(
             route, RouteContext(combo=route.name if route.is_combo else "", session=head.session, now_s=now_s)
@@ -108,24 +114,42 @@ class Pipeline:
             return
         answer = await self._attempts.first(exchange, candidates)
         self._observe(exchange, route)
+        if exchange.losses and exchange.loss_policy == "warn":
+            log.warning(
+                "translation loses", request_id=exchange.request_id, losses=[_shown(x) for x in exchange.losses]
+            )
         if isinstance(answer, Answer):
             exchange.usage, exchange.outcome = answer.usage, "ok"
-            await exchange.answer(200, answer.body)
+            if answer.is_stream:
+                await self._recite(exchange, answer)
+            else:
+                await exchange.answer(200, answer.body)
         else:
             await self._stream(exchange, answer)
+
+    async def _recite(self, exchange: Exchange, answer: Answer) -> None:
+        """A stream that arrived at once."""
+        await exchange.start(200, ((b"content-type", self._content_type(exchange)), *STREAM_HEADERS))
+        await exchange.send(answer.body, more=False)
+
+    def _content_type(self, exchange: Exchange) -> bytes:
+        return self._content_types[exchange.translator.dialect]
 
     async def _stream(self, exchange: Exchange, opened: Opened) -> None:
         """Pass the stream on until it ends in one of two ways: whole, or with the dialect's error event."""
         passage = opened.passage
         try:
-            kind = self._content_types[exchange.translator.dialect]
-            await exchange.start(200, ((b"content-type", kind), *STREAM_HEADERS))
+            await exchange.start(200, ((b"content-type", self._content_type(exchange)), *STREAM_HEADERS))
             if opened.held:
                 await exchange.send(opened.held, more=True)
             last = b"" if opened.closed else await self._relay(exchange, opened)
             exchange.outcome = "ok"
         except UpstreamError as error:
             last = self._break_off(exchange, passage, error)
+        except asyncio.CancelledError:
+            if exchange.client_gone:
+                raise
+            last = self._break_off(exchange, passage, shutting_down())
         except Exception as error:
             log.exception("stream failed", request_id=exchange.request_id, exc_info=error)
             last = self._break_off(exchange, passage, self._our_fault(exchange))
@@ -139,7 +163,7 @@ class Pipeline:
         """The rest of the stream; returns what is to be sent last."""
         passage = opened.passage
         try:
-            with Watch(opened.idle_s) as watch:
+            with Watch(exchange.idle_s) as watch:
                 async for data in opened.chunks:
                     out = passage.feed(data)
                     if out:
@@ -223,6 +247,10 @@ class _Presence:
             self._task.uncancel()
 
 
+def shutting_down() -> Draining:
+    return Draining("the gateway is shutting down", fix="try again in a moment", retry_after_s=1)
+
+
 async def authenticate(
     authenticators: Sequence[Authenticator], headers: Headers, query: Mapping[str, str], peer: str
 ) -> Principal:
@@ -246,6 +274,10 @@ def check_media_type(headers: Headers) -> None:
     coding = headers.get("content-encoding")
     if coding is not None and coding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(f"the content encoding {coding!a} is not taken", fix="send the body as it is")
+
+
+def _shown(loss: Loss) -> str:
+    return f"{loss.pointer}: {loss.kind}, {loss.reason}"
 
 
 def _counts_tokens(exchange: Exchange, candidate: Candidate) -> bool:

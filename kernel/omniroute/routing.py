@@ -17,6 +17,7 @@ from omniroute.contracts import (
     Account,
     CredentialPlace,
     ListedModel,
+    LossPolicy,
     ModelFacts,
     Provider,
     RouteContext,
@@ -81,6 +82,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Strategy | None = None
     """None keeps the order of `entries`."""
     is_combo: bool = False
+    loss: LossPolicy | None = None
+    """The combo's word on what translation may lose."""
 
     @property
     def target(self) -> Target:
@@ -138,7 +141,7 @@ class Router:
         combo = self._registry.combos.get(model)
         if combo is not None:
             entries = tuple(self._entry(entry, seen) for entry in combo.models)
-            return Route(name=model, entries=entries, strategy=combo.strategy, is_combo=True)
+            return Route(name=model, entries=entries, strategy=combo.strategy, is_combo=True, loss=combo.loss)
         prefix, slash, rest = model.partition("/")
         provider = self._registry.prefixes.get(prefix) if slash and rest else None
         if provider is not None:

@@ -4,7 +4,7 @@ Both ways have one face, `Passage`: fed what arrives, it gives what to send on. 
 so that an error event or a keep-alive may follow at any time. `content` tells the kernel when a request is committed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -30,7 +30,7 @@ from omniroute.model import (
     UsageUpdate,
 )
 
-__all__ = ["Passage", "Relay", "Translation", "collect", "explode", "restore_names"]
+__all__ = ["Incoming", "Passage", "Relay", "Translation", "collect", "explode", "restore_names"]
 
 MAX_BAD_EVENTS = 3
 """So many malformed events are skipped and counted; the next one ends the stream."""
@@ -67,15 +67,46 @@ class Passage(Protocol):
         ...
 
 
+class Incoming:
+    """An upstream's bytes to events. A few malformed events are skipped and counted; one more ends the stream."""
+
+    __slots__ = ("_decoder", "_splitter", "bad_events")
+
+    def __init__(self, framing: Framing, decoder: Decoder) -> None:
+        self._splitter: Splitter = framing.splitter()
+        self._decoder = decoder
+        self.bad_events = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        return self._decoded(self._splitter.feed(data))
+
+    def _decoded(self, frames: Sequence[Frame]) -> list[Event]:
+        events: list[Event] = []
+        for frame in frames:
+            try:
+                events.extend(self._decoder.feed(frame))
+            except UpstreamGarbled:
+                self.bad_events += 1
+                if self.bad_events > MAX_BAD_EVENTS:
+                    raise
+        return events
+
+    def close(self) -> list[Event]:
+        """Raises `StreamBroken` when the upstream closed too early."""
+        return [*self._decoded(self._splitter.close()), *self._decoder.close()]
+
+
 class Relay:
     """Same dialect on both sides: the bytes as they came, and a tap that watches them."""
 
-    __slots__ = ("_framing", "_splitter", "_tap", "bad_events")
+    __slots__ = ("_framing", "_splitter", "_tap", "_watch", "bad_events")
 
-    def __init__(self, framing: Framing, tap: Tap) -> None:
+    def __init__(self, framing: Framing, tap: Tap, watch: Callable[[bytes], None] | None = None) -> None:
+        """`watch` is shown everything that goes on."""
         self._framing = framing
         self._splitter: Splitter = framing.splitter()
         self._tap = tap
+        self._watch = watch
         self.bad_events = 0
 
     @property
@@ -90,10 +121,17 @@ class Relay:
     def usage(self) -> Usage | None:
         return self._tap.usage
 
-    def feed(self, data: bytes) -> bytes:
-        return self._watch(self._splitter.feed(data))
+    @property
+    def needs_rewrite(self) -> bool:
+        return self._tap.needs_rewrite
 
-    def _watch(self, frames: Sequence[Frame]) -> bytes:
+    def feed(self, data: bytes) -> bytes:
+        out = self._passed(self._splitter.feed(data))
+        if self._watch is not None:
+            self._watch(out)
+        return out
+
+    def _passed(self, frames: Sequence[Frame]) -> bytes:
         feed = self._tap.feed
         for position, frame in enumerate(frames):
             try:
@@ -114,12 +152,12 @@ class Relay:
         if not rest:
             return kept
         complete = self._splitter.complete
-        after = self._watch(rest)
+        after = self._passed(rest)
         return kept + (b"".join(map(self._framing.encode, rest)) if after is complete else after)
 
     def close(self) -> bytes:
         last = self._splitter.close()
-        self._watch(last)
+        self._passed(last)
         if not self._tap.ended:
             raise StreamBroken("the upstream's stream ended before its terminal event")
         return b"".join(map(self._framing.encode, last))
@@ -129,59 +167,67 @@ class Relay:
 
 
 class Translation:
-    """Different dialects: frames to events to frames."""
+    """Different dialects: events to the client's frames."""
 
-    __slots__ = ("_decoder", "_encoder", "_names", "_splitter", "_write", "bad_events", "content", "ended", "usage")
+    __slots__ = ("_encoder", "_incoming", "_names", "_remember", "_write", "content", "ended", "usage")
 
     def __init__(
-        self, upstream: Framing, decoder: Decoder, encoder: Encoder, client: Framing, names: Mapping[str, str]
+        self,
+        incoming: Incoming,
+        encoder: Encoder,
+        client: Framing,
+        names: Mapping[str, str],
+        remember: Callable[[Event], None] = lambda _: None,
     ) -> None:
-        self._splitter = upstream.splitter()
-        self._decoder = decoder
+        """`names` gives tools back the names the client knows; `remember` is shown events that may carry signatures."""
+        self._incoming = incoming
         self._encoder = encoder
         self._write = client.encode
         self._names = names
+        self._remember = remember
         self.content = False
         self.ended = False
         self.usage: Usage | None = None
-        self.bad_events = 0
+
+    @property
+    def bad_events(self) -> int:
+        return self._incoming.bad_events
 
     def feed(self, data: bytes) -> bytes:
-        return self._pass(self._splitter.feed(data))
+        return self._written(self._incoming.feed(data))
 
-    def _pass(self, frames: Sequence[Frame]) -> bytes:
+    def _written(self, events: Iterable[Event]) -> bytes:
         out: list[bytes] = []
-        for frame in frames:
-            try:
-                self._through(self._decoder.feed(frame), out)
-            except UpstreamGarbled:
-                self.bad_events += 1
-                if self.bad_events > MAX_BAD_EVENTS:
-                    raise
-        return b"".join(out)
-
-    def _through(self, events: Iterable[Event], out: list[bytes]) -> None:
-        write = self._write
+        write, encode = self._write, self._encoder.feed
         for event in events:
             kind = type(event)
-            if isinstance(event, PartStart):
-                event = restore_names(event, self._names)  # noqa: PLW2901 - the same event by its own name
-                self.content = self.content or type(event.part) is ToolCallPart
-            elif kind is TextDelta or kind is ReasoningDelta or kind is ToolArgumentsDelta:
+            if kind is TextDelta or kind is ReasoningDelta or kind is ToolArgumentsDelta:
                 self.content = True
-            elif isinstance(event, UsageUpdate):
-                self.usage = event.usage
-            elif kind is ResponseEnd:
-                self.ended = True
-            for frame in self._encoder.feed(event):
+            else:
+                event = self._noticed(event)  # noqa: PLW2901 - the same event, with its tool's own name
+            for frame in encode(event):
                 out.append(write(frame))  # noqa: PERF401 - a comprehension per event costs more
+        return b"".join(out)
+
+    def _noticed(self, event: Event) -> Event:
+        match event:
+            case PartStart():
+                self._remember(event)
+                self.content = self.content or type(event.part) is ToolCallPart
+                return restore_names(event, self._names)
+            case MetadataDelta():
+                self._remember(event)
+            case UsageUpdate():
+                self.usage = event.usage
+            case ResponseEnd():
+                self.ended = True
+            case _:
+                pass
+        return event
 
     def close(self) -> bytes:
-        last = self._pass(self._splitter.close())
-        out = [last]
-        self._through(self._decoder.close(), out)
-        out.extend(map(self._write, self._encoder.close()))
-        return b"".join(out)
+        last = self._written(self._incoming.close())
+        return last + b"".join(map(self._write, self._encoder.close()))
 
     def fail(self, error: GatewayError) -> bytes:
         return b"".join(map(self._write, self._encoder.fail(error)))

@@ -1,7 +1,7 @@
 """The data path's HTTP client. The only module that knows aiohttp; the rest sees `Transport` and `UpstreamStream`.
 
 Why aiohttp and not httpx: httpx's pool leaks a slot for each request cancelled at the wrong moment, and a gateway cancels
-whenever a client leaves; see docs/decisions/0002-transport-seam.md and kernel/tests/test_transport_churn.py.
+whenever a client leaves; see docs/decisions/0002-transport-seam.md and the churn in kernel/tests/test_transport.py.
 """
 
 import asyncio

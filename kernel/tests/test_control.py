@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from omniroute.contracts import HttpRequest
-from omniroute.control import ControlClient, is_loopback
+from omniroute.control import ControlClient
 from omniroute.errors import UpstreamGarbled, UpstreamTimeout, UpstreamUnreachable
 from omniroute.testing import FakeUpstream, Hang, Reply
 
@@ -78,22 +78,3 @@ async def test_a_url_that_is_none_is_unreachable():
     async with control() as client:
         with pytest.raises(UpstreamUnreachable):
             await client.send(get("http://[::1"))
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("http://127.0.0.1:11434/api", True),
-        ("http://127.9.9.9/", True),
-        ("http://[::1]:8080/", True),
-        ("http://localhost:1234", True),
-        ("http://localhost.example/", False),
-        ("http://127.0.0.1.example/", False),
-        ("http://user@10.0.0.1/", False),
-        ("http://127.0.0.1@evil.example/", False),
-        ("http://[::1", False),
-        ("nonsense", False),
-    ],
-)
-def test_loopback_is_told_by_spelling(url, expected):
-    assert is_loopback(url) is expected

@@ -12,7 +12,9 @@ from omniroute.discovery import Discovery
 from omniroute.gateway import Gateway
 from omniroute.testing import FakeUpstream, Hang, ReceivedRequest, Reply
 
-FACTS = ProviderFacts(name="local", dialect="test", base_url="http://127.0.0.1:9/v1", auth="none")
+FACTS = ProviderFacts(
+    name="local", dialect="test", base_url="http://127.0.0.1:9/v1", auth="none", headers={"X-Theirs": "provider"}
+)
 
 
 class Names(msgspec.Struct):
@@ -24,6 +26,9 @@ class Dialect:
     framing = "sse"
     ingress = ()
     credential = None
+
+    def default_headers(self):
+        return {"x-dialect-version": "1", "x-theirs": "dialect"}
 
     def decode_models(self, body):
         if body == b"bug":
@@ -184,6 +189,16 @@ async def test_a_server_that_somebody_named_is_asked_for_its_models_too(tmp_path
         await discovery.look()
         assert [model.id for model in gateway.router.listed()] == ["local/qwen"]
         assert [request.path for request in named.requests] == ["/v1/models"]
+
+
+async def test_a_model_list_is_asked_for_with_what_the_dialect_requires_beneath_the_providers_own(tmp_path):
+    async with (
+        FakeUpstream(answer=serving("qwen")) as upstream,
+        opened(tmp_path, at("one", upstream)) as (_, discovery),
+    ):
+        await discovery.look()
+        listing = upstream.requests[-1]
+        assert (listing.header("x-dialect-version"), listing.header("x-theirs")) == ("1", "provider")
 
 
 async def test_without_anything_to_look_for_nobody_keeps_looking(tmp_path):

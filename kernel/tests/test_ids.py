@@ -1,6 +1,11 @@
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from omniroute.ids import new_ulid, sane_request_id
+from omniroute.ids import Randomness, new_ulid, sane_request_id
 
 
 @pytest.mark.parametrize(
@@ -21,6 +26,64 @@ def test_ulids_sort_by_time_and_do_not_repeat():
     ids = [new_ulid(clock=lambda now=now: now) for now in times]
     assert ids == sorted(ids)
     assert len({new_ulid() for _ in range(1000)}) == 1000
+
+
+class Counting:
+    """A source whose bytes tell where in it they stood, and which blocks were asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, count):
+        start = sum(self.asked)
+        self.asked.append(count)
+        return bytes(number % 251 for number in range(start, start + count))
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked"),
+    [
+        pytest.param([10] * 3, [32], id="three of one block"),
+        pytest.param([16, 16, 1], [32, 32], id="a block used to its last byte"),
+        pytest.param([10] * 4, [32, 32], id="what does not reach is not used"),
+        pytest.param([40, 10], [40, 32], id="more than a block"),
+    ],
+)
+def test_randomness_is_fetched_in_blocks_and_given_once(counts, asked):
+    source = Counting()
+    randomness = Randomness(source, 32)
+    given = [randomness(count) for count in counts]
+    assert [len(piece) for piece in given] == counts
+    assert source.asked == asked
+    assert len(set(given)) == len(given)
+
+
+def test_threads_never_get_the_same_id():
+    with ThreadPoolExecutor(8) as threads:
+        ids = [id_ for found in threads.map(lambda _: [new_ulid() for _ in range(500)], range(8)) for id_ in found]
+    assert len(set(ids)) == 4000
+
+
+FORK = """
+import os
+from omniroute.ids import new_ulid
+
+def draw():
+    return new_ulid(clock=lambda: 0.0)
+
+draw()
+child = os.fork()
+print(draw(), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_gives_other_ids():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    of_child, of_parent = done.stdout.split()
+    assert of_child != of_parent
 
 
 @pytest.mark.parametrize(

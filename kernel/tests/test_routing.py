@@ -35,7 +35,7 @@ def account(provider, name="a", **fields):
 
 
 def combo(name, models, strategy=None):
-    return SimpleNamespace(name=name, models=tuple(models), strategy=strategy or Reverse())
+    return SimpleNamespace(name=name, models=tuple(models), strategy=strategy or Reverse(), loss=None)
 
 
 def make(providers, accounts, aliases=None, combos=()):

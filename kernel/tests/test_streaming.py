@@ -23,7 +23,7 @@ from omniroute.api import (
     UsageUpdate,
 )
 from omniroute.framing import FRAMINGS
-from omniroute.streaming import Relay, Translation, collect, explode
+from omniroute.streaming import Incoming, Relay, Translation, collect, explode
 
 SSE = FRAMINGS["sse"]
 USAGE = Usage(input_tokens=3, output_tokens=2)
@@ -106,7 +106,7 @@ def relay():
 
 
 def translation(names=None):
-    return Translation(SSE, ToyDecoder(), ToyEncoder(), SSE, names or {})
+    return Translation(Incoming(SSE, ToyDecoder()), ToyEncoder(), SSE, names or {})
 
 
 def test_a_relay_gives_back_the_very_bytes_and_watches_them():

@@ -2,13 +2,14 @@
 
 import enum
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 import click
 
-__all__ = ["Exit", "Problem", "note", "print_data", "print_json", "print_problem", "printable", "table"]
+__all__ = ["Exit", "Problem", "colour", "note", "print_data", "print_json", "print_problem", "printable", "table"]
 
 
 PLAIN = str.maketrans({"✓": "+", "–": "-", "…": "...", "·": "-"})
@@ -88,4 +89,11 @@ def _write(stream: TextIO, text: str) -> None:
         text.encode(encoding)
     except UnicodeEncodeError:  # an old Windows console, LANG=C
         text = text.translate(PLAIN).encode(encoding, "replace").decode(encoding)
-    click.echo(text, file=stream, nl=False)
+    click.echo(text, file=stream, nl=False, color=colour())
+
+
+def colour() -> bool | None:
+    """What the environment says; None leaves it to whether the output is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None

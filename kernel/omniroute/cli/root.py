@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from omniroute import __version__
-from omniroute.cli.output import Exit, Problem, note, print_problem
+from omniroute.cli.output import Exit, Problem, colour, note, print_problem
 
 __all__ = ["run"]
 
@@ -65,7 +65,7 @@ def cli(ctx: click.Context) -> None:
 
 def run(arguments: Sequence[str] | None) -> int:
     try:
-        outcome = cli.main(arguments, prog_name="omniroute", standalone_mode=False, color=_color(os.environ))
+        outcome = cli.main(arguments, prog_name="omniroute", standalone_mode=False, color=colour())
     except click.exceptions.NoArgsIsHelpError as error:
         note(error.format_message())
         return Exit.USAGE
@@ -82,10 +82,3 @@ def run(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILURE
     return outcome if isinstance(outcome, int) else Exit.OK
-
-
-def _color(environ: Mapping[str, str]) -> bool | None:
-    """None leaves it to whether the output is a terminal."""
-    if environ.get("NO_COLOR"):
-        return False
-    return True if environ.get("FORCE_COLOR") else None

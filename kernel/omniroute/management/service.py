@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from omniroute import __version__
+from omniroute.accounts import unknown_provider
 from omniroute.contracts import Account, AuthStep, ClientKey, Credential, HttpRequest, ListedModel, Provider
 from omniroute.errors import InvalidRequest, NotFound
 from omniroute.plugins import InstalledPlugin, Plugins
@@ -225,11 +226,7 @@ class Management:
         registry = self._gateway.registry
         found = registry.providers.get(registry.prefixes.get(name, name))
         if found is None:
-            raise InvalidRequest(
-                f"no provider is called {name!a}{_closest(name, registry.prefixes)}",
-                fix="install the plugin that brings it, or make it with a [providers.NAME] table",
-                param="provider",
-            )
+            raise unknown_provider(name, registry.prefixes)
         return found
 
     async def _sign_in(self, provider: Provider, api_key: str | None) -> Credential | None:
@@ -255,13 +252,6 @@ class Management:
                 flow.close()
                 raise InvalidRequest(f"signing in to {name} needs a person and a browser", param="provider")
             answer = await self._gateway.control.send(step)
-
-
-def _closest(name: str, known: Any) -> str:
-    import difflib
-
-    found = difflib.get_close_matches(name, list(known), n=3)
-    return f"; closest: {', '.join(found)}" if found else ""
 
 
 def _key_view(key: ClientKey, now_s: float) -> KeyView:

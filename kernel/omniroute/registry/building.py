@@ -57,6 +57,9 @@ def build_registry(
     all_transports = own_transports | building.named("transport", "register_transports", "name", settings=settings)
     strategies = building.named("strategy", "register_strategies", "name", needs=("options_type",))
     sinks = building.named("telemetry sink", "register_telemetry_sinks", "name", settings=settings)
+    counters = building.named(
+        "token counter", "register_token_counters", "name", needs=("counts", "count_text"), settings=settings
+    )
     authenticators = plugins.collect("register_authenticators", settings=settings, keys=keys)
     ingress = building.ingress(translators)
     providers = building.connected(building.providers(), translators, schemes, all_transports)
@@ -74,6 +77,7 @@ def build_registry(
         auth_schemes=schemes,
         authenticators=tuple(authenticator for _, authenticator in authenticators),
         sinks=sinks,
+        token_counters=counters,
         transports=all_transports,
         framings=own_framings,
         origin_of=building.origin_of,
@@ -273,7 +277,9 @@ class _Building:
             for path, problem in problems:
                 self.find(path, problem)
             if not problems and (strategy := self._strategy(name, table, kind)) is not None:
-                found[name] = Combo(name=name, models=table.models, strategy=strategy, label=table.label or name)
+                found[name] = Combo(
+                    name=name, models=table.models, strategy=strategy, loss=table.loss, label=table.label or name
+                )
         return found
 
     def _strategy(self, name: str, table: ComboSettings, kind: type[Strategy]) -> Strategy | None:

@@ -7,9 +7,11 @@ from omniroute.contracts import (
     AuthScheme,
     Framing,
     Ingress,
+    LossPolicy,
     Provider,
     Strategy,
     TelemetrySink,
+    TokenCounter,
     Translator,
     Transport,
 )
@@ -26,6 +28,8 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     """As written: `prefix/model`, aliases, bare names, other combos."""
     strategy: Strategy
     """This combo's own instance."""
+    loss: LossPolicy | None = None
+    """None leaves it to the settings."""
     label: str
     """For people."""
 
@@ -53,8 +57,10 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     authenticators: tuple[Authenticator, ...]
     """In the order they are asked."""
     sinks: dict[str, TelemetrySink]
+    token_counters: dict[str, TokenCounter]
+    """In the order they are asked."""
     transports: dict[str, Transport]
     framings: dict[str, Framing]
     origin_of: dict[tuple[str, str], str]
     """(kind, name) → the plugin it is from, or `kernel`, or `settings`. Kinds: `translator`, `provider`, `strategy`,
-    `auth scheme`, `telemetry sink`, `transport`, `framing`."""
+    `auth scheme`, `telemetry sink`, `token counter`, `transport`, `framing`."""

@@ -4,7 +4,7 @@
 is asked is in `limits` and `protocol`; whom the gateway may listen to in `hosts`.
 """
 
-from omniroute.server.hosts import Exposed, HostCheck, check_exposure, is_loopback
+from omniroute.server.hosts import Exposed, HostCheck, check_exposure
 from omniroute.server.limits import ServerLimits, limits_of
 from omniroute.server.listen import CannotListen, PortInUse
 from omniroute.server.messages import ClientDisconnected, read_body, relayed_headers
@@ -19,7 +19,6 @@ __all__ = [
     "Server",
     "ServerLimits",
     "check_exposure",
-    "is_loopback",
     "limits_of",
     "loop_factory",
     "read_body",

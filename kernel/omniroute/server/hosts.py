@@ -1,17 +1,17 @@
-"""Names and addresses: what a Host header may say, which hosts are this machine, and who may be served beyond it.
+"""Hosts: what a Host header may say, and what it takes to serve beyond this machine.
 
 Where a request comes from is told by its socket, never by its Host (a web page can be made to resolve to 127.0.0.1).
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from omniroute.addresses import address_of, is_loopback
 from omniroute.errors import SettingsError, StartError
 from omniroute.settings import Settings
 
-__all__ = ["Exposed", "HostCheck", "check_exposure", "host_is_well_formed", "is_loopback", "is_wildcard", "url_host"]
+__all__ = ["Exposed", "HostCheck", "check_exposure", "host_is_well_formed", "is_wildcard", "url_host"]
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255})(?::[0-9]{1,5})?")
 _NAMES_PORT = re.compile(r"(?:\[.*\]|[^:]+):\d+")
@@ -49,29 +49,15 @@ def _as_sent(name: str) -> bytes:
         raise SettingsError([f"server.allowed_hosts: {name!r} is no host name ({error})"]) from error
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether listening on `host` reaches this machine only. Names other than `localhost` are not looked up: no."""
-    address = _address(host)
-    return host.lower() == "localhost" if address is None else address.is_loopback
-
-
 def is_wildcard(host: str) -> bool:
     """Whether `host` stands for every address of the machine."""
-    address = _address(host)
+    address = address_of(host)
     return host in ("", "*") if address is None else address.is_unspecified
 
 
 def url_host(host: str) -> str:
     """`host` as it stands in a URL or Host header: IPv6 addresses in their short form, in brackets."""
-    address = _address(host)
+    address = address_of(host)
     if address is None:
         return host
     return f"[{address}]" if address.version == 6 else str(address)

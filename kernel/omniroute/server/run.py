@@ -14,10 +14,10 @@ from email.utils import formatdate
 
 from uvicorn.config import Config
 
+from omniroute.addresses import is_loopback
 from omniroute.logs import get_logger
 from omniroute.server.asgi import Application
 from omniroute.server.connections import Connections
-from omniroute.server.hosts import is_loopback
 from omniroute.server.lifespan import Lifespan
 from omniroute.server.limits import ServerLimits
 from omniroute.server.listen import BACKLOG, base_url, bind, raise_file_limit
@@ -49,7 +49,7 @@ def loop_factory() -> LoopFactory | None:
 class Server:
     """One application on some sockets. `start` and `stop` are called once each, in one event loop.
 
-    `on_drain` is called when draining begins, `on_cut` when what still runs after it is about to be cancelled.
+    `on_drain` is called when draining begins.
     """
 
     def __init__(
@@ -60,7 +60,6 @@ class Server:
         *,
         limits: ServerLimits | None = None,
         on_drain: Callable[[], None] | None = None,
-        on_cut: Callable[[], None] | None = None,
     ) -> None:
         self.base_url = base_url(host, sockets)
         self.port: int = sockets[0].getsockname()[1]
@@ -68,7 +67,6 @@ class Server:
         self._local = is_loopback(host)
         self._sockets = sockets
         self._on_drain = on_drain
-        self._on_cut = on_cut
         self._lifespan = Lifespan(app)
         self._listeners: list[asyncio.Server] = []
         self._second: asyncio.TimerHandle | None = None
@@ -99,8 +97,8 @@ class Server:
     async def stop(self, *, drain_s: float = 0.0, listen_on_s: float = 0.0, hurry: asyncio.Event | None = None) -> None:
         """Finish what is being answered, within `drain_s`, and cut off the rest; then end the application.
 
-        New connections are accepted for another `listen_on_s`, so that a load balancer can be told that we are not
-        ready; on loopback no longer than something is being answered. `hurry` ends the waiting when it is set.
+        New connections are accepted for the first `listen_on_s` of that, so that a load balancer can be told that we are
+        not ready; on loopback no longer than something is being answered. `hurry` ends the waiting when it is set.
         """
         hurry = hurry or asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -109,7 +107,8 @@ class Server:
         if self._on_drain is not None:
             self._on_drain()
         if listen_on_s:
-            await _wait(self._no_tasks() if self._local else asyncio.Event().wait(), listen_on_s, hurry)
+            condition = self._no_tasks() if self._local else asyncio.Event().wait()
+            await _wait(condition, min(listen_on_s, drain_s), hurry)
         self._stop_listening()
         for connection in list(self.connections.connections):
             connection.shutdown()
@@ -149,8 +148,6 @@ class Server:
         tasks = set(self.connections.tasks)
         if tasks:
             log.warning("requests cut off", requests=len(tasks))
-            if self._on_cut is not None:
-                self._on_cut()
             for task in tasks:
                 task.cancel("the gateway is shutting down")
             await asyncio.wait(tasks, timeout=FAREWELL_S / 2)
@@ -189,7 +186,6 @@ async def serve(
     limits: ServerLimits | None = None,
     on_ready: Callable[[str], None],
     on_drain: Callable[[], None] | None = None,
-    on_cut: Callable[[], None] | None = None,
     drain_s: float = 120.0,
     listen_on_s: float = 5.0,
 ) -> int:
@@ -202,7 +198,7 @@ async def serve(
     limits = limits or ServerLimits()
     sockets = bind(host, port)
     raise_file_limit(4 * limits.max_connections)
-    server = Server(app, host, sockets, limits=limits, on_drain=on_drain, on_cut=on_cut)
+    server = Server(app, host, sockets, limits=limits, on_drain=on_drain)
     with Signals() as signals:
         await server.start()
         try:

@@ -1,10 +1,10 @@
 """Rules between settings, which no single type can hold."""
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from omniroute.addresses import is_loopback
 from omniroute.base_url import check_base_url
 from omniroute.errors import InvalidRequest
 from omniroute.settings.checking import Problem
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def broken_rules(settings: Settings) -> Iterator[Problem]:
-    if not settings.auth.require_client_key and not _is_loopback(settings.server.host):
+    if not settings.auth.require_client_key and not is_loopback(settings.server.host):
         problem = f"false is refused beyond loopback, and server.host is {settings.server.host!r}"
         yield ("auth", "require_client_key"), f"{problem}; anybody in the network could spend your accounts"
     for name in settings.combos:
@@ -57,16 +57,6 @@ def _repetitions(settings: Settings) -> Iterator[Problem]:
         yield ("auth", "keys", at), f"auth.keys[{first}] is called {settings.auth.keys[at].name!r} too"
     for at, first in _repeated(key.key for key in settings.auth.keys):
         yield ("auth", "keys", at), f"is the same key as auth.keys[{first}]"
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a listener on `host`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _repeated(values: Iterable[T]) -> Iterator[tuple[int, int]]:

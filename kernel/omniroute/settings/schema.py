@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from omniroute.contracts import CredentialPlace, Operation, Tier, TimeoutFacts
+from omniroute.contracts import CredentialPlace, LossPolicy, Operation, Tier, TimeoutFacts
 from omniroute.errors import SettingsError
 from omniroute.secret import Secret
 from omniroute.settings.checking import check, decode
@@ -27,6 +27,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TimeoutSettings",
+    "TranslationSettings",
 ]
 
 YEAR_S = 31_536_000
@@ -66,6 +67,8 @@ class ClientKeySettings(_Section, frozen=True, kw_only=True):
     """What the key is called in logs and reports."""
     key: Secret
     """The key itself; better `"${env:NAME}"` than the text. Never shown."""
+    loss: LossPolicy | None = None
+    """What requests with this key may lose in translation, before what combo and `[translation]` say."""
 
 
 class AuthSettings(_Section, frozen=True, kw_only=True):
@@ -135,6 +138,10 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     """Sampling fields the upstream refuses, left out for every model."""
     transport: str | None = None
     """Name of a registered transport, instead of `server.transport`."""
+    streams: Literal["asked", "always", "never"] | None = None
+    """Whether it streams when asked to, can do nothing else, or never does; clients get what they asked for all the same."""
+    is_quirky: bool | None = None
+    """Its answers bend the dialect's rules: they are read and written anew instead of being relayed."""
     timeouts: ProviderTimeouts | None = None
     """Overrides of `[timeouts]`; what is not set stays as it is."""
     display_name: str | None = None
@@ -162,6 +169,8 @@ class ComboSettings(_Section, frozen=True, kw_only=True):
     """Who orders the models, by its registered name. Other keys of the table are its options."""
     label: str | None = None
     """What people read instead of the name."""
+    loss: LossPolicy | None = None
+    """What requests to this combo may lose in translation, before what `[translation]` says."""
     options: dict[str, Any] = {}
 
 
@@ -202,6 +211,11 @@ class RoutingSettings(_Section, frozen=True, kw_only=True):
     """The longest a failing target is left out without an upstream's own word."""
 
 
+class TranslationSettings(_Section, frozen=True, kw_only=True):
+    loss: LossPolicy = "allow"
+    """When a translation would lose something: `allow` goes on, `warn` logs it too, `strict` refuses before sending."""
+
+
 class PluginSettings(_Section, frozen=True, kw_only=True):
     """Tables below `[plugins]` are the plugins' own sections, kept in `Settings.plugin_sections`."""
 
@@ -231,6 +245,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()
     routing: RoutingSettings = RoutingSettings()
+    translation: TranslationSettings = TranslationSettings()
     plugins: PluginSettings = PluginSettings()
     plugin_sections: dict[str, dict[str, Any]] = {}
     """`[plugins.NAME]` as written; strings that hold a `${env:…}` are `Secret`."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from omniroute.addresses import is_loopback_url
 from omniroute.contracts import (
     Account,
     Call,
@@ -20,7 +21,6 @@ from omniroute.contracts import (
     ProviderFacts,
     UpstreamOperation,
 )
-from omniroute.control import is_loopback
 from omniroute.errors import GatewayError, UpstreamError
 from omniroute.model import ChatRequest, Message, Reasoning, ResponseFormat, Sampling, TextPart, Tool, ToolChoice
 from omniroute.secret import Secret
@@ -115,7 +115,7 @@ def _check_url(field: str, url: str, *, anywhere: bool = False) -> None:
     assert parts.scheme in {"http", "https"}, f"{field} {url!r}: an absolute http(s) URL"
     assert parts.hostname, f"{field} {url!r}: an absolute http(s) URL"
     assert "@" not in parts.netloc, f"{field}: holds user information"
-    assert parts.scheme == "https" or anywhere or is_loopback(url), f"{field} {url!r}: https beyond this machine"
+    assert parts.scheme == "https" or anywhere or is_loopback_url(url), f"{field} {url!r}: https beyond this machine"
 
 
 def _check_date(text: str) -> None:
@@ -289,4 +289,4 @@ def _check_probes(provider: Provider) -> None:
     _assert_unique("probe", [probe.name for probe in probes])
     for probe in probes:
         for url in (probe.url, probe.base_url):
-            assert is_loopback(url), f"probe {probe.name}: {url} is not on this machine"
+            assert is_loopback_url(url), f"probe {probe.name}: {url} is not on this machine"

@@ -46,7 +46,7 @@ class ApiKeyAuthenticator:
             )
         for key in presented:
             if found := self._keys.match(key):
-                return Principal(key_id=found.id, name=found.name)
+                return Principal(key_id=found.id, name=found.name, loss=found.loss)
         if not self._required:
             return LOCAL
         if presented:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from omniroute.api import Frame, GatewayError, UpstreamError, UpstreamGarbled, Usage
+from omniroute.api import Frame, GatewayError, Tap, UpstreamError, UpstreamGarbled, Usage
 from omniroute_translator_anthropic.errors import error_frame, upstream_error
 from omniroute_translator_anthropic.events import read_event
 from omniroute_translator_anthropic.usage import UsageTally
@@ -10,7 +10,7 @@ from omniroute_translator_anthropic.usage import UsageTally
 __all__ = ["MessageTap"]
 
 
-class MessageTap:
+class MessageTap(Tap):
     __slots__ = ("_tally", "content", "ended", "error", "usage")
 
     def __init__(self) -> None:

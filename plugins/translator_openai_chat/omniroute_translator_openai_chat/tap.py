@@ -7,7 +7,7 @@ error that is not null; inside a text those keys would have escaped quotes and d
 import re
 from collections.abc import Sequence
 
-from omniroute.api import Frame, GatewayError, UpstreamError, UpstreamFailed, Usage
+from omniroute.api import Frame, GatewayError, Tap, UpstreamError, UpstreamFailed, Usage
 from omniroute_translator_openai_chat.chunks import FINISH, has_content, is_done, read_frame
 from omniroute_translator_openai_chat.errors import error_frame, upstream_error
 from omniroute_translator_openai_chat.usage import usage_of
@@ -15,7 +15,7 @@ from omniroute_translator_openai_chat.usage import usage_of
 TELLING = re.compile(rb'"(?:usage|finish_reason|error)"\s*:\s*[^n\s]')
 
 
-class ChatTap:
+class ChatTap(Tap):
     """One instance per response; the kernel reads the attributes after each `feed`."""
 
     def __init__(self) -> None:

@@ -1,10 +1,11 @@
 """Validators for `FakeUpstream` that refuse what the real services refuse, in the form the services say it.
 
 Field lists and types come from the vendors' own SDKs, which must be installed; what types cannot say (which message may follow
-which, limits, names) is in `chat_rules` and `messages_rules`. Checked against openai 3.54 and anthropic 2.12.
+which, limits, names) is in the `…_rules`. Checked against openai 3.54, anthropic 2.12 and google-genai 3.4.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,13 +14,28 @@ import msgspec
 from omniroute.testing.received import ReceivedRequest
 from omniroute.testing.scripts import Reply
 from omniroute.testing.strict.chat_rules import check_chat
+from omniroute.testing.strict.gemini_rules import check_gemini
 from omniroute.testing.strict.messages_rules import check_messages
+from omniroute.testing.strict.responses_form import as_typed
+from omniroute.testing.strict.responses_rules import check_responses
 from omniroute.testing.strict.shape import Violation, check_shape
 
-__all__ = ["anthropic_messages", "openai_chat", "openai_compatible"]
+__all__ = ["anthropic_messages", "gemini", "openai_chat", "openai_compatible", "openai_responses"]
 
 SAMPLING_BEFORE_2026 = ("temperature", "top_p", "top_k")
 FIRST_VERSION = "2023-06-01"
+GEMINI_PATH = re.compile(r"/models/(?P<model>.+):(?P<verb>generateContent|streamGenerateContent|countTokens)$")
+GEMINI_FIELDS = {
+    "contents": "Content",
+    "tools": "Tool",
+    "safetySettings": "SafetySetting",
+    "systemInstruction": "Content",
+    "toolConfig": "ToolConfig",
+    "generationConfig": "GenerationConfig",
+}
+"""Top-level fields of a request and the SDK's types of what they hold; its own type for the whole is another method's."""
+GEMINI_LISTS = ("contents", "tools", "safetySettings")
+GEMINI_TEXTS = ("cachedContent", "model", "serviceTier")
 
 
 def openai_chat(request: ReceivedRequest) -> Reply | None:
@@ -49,6 +65,66 @@ def _chat(request: ReceivedRequest, before: Callable[[Any], Any]) -> Reply | Non
     except Violation as violation:
         return _openai_error(400, str(violation), violation.place)
     return None
+
+
+def openai_responses(request: ReceivedRequest) -> Reply | None:
+    """As OpenAI's Responses; a model list passes. Raises `RuntimeError` when the package `openai` is missing."""
+    if request.method == "GET" and request.path.endswith("/models"):
+        return None
+    if request.method != "POST" or not request.path.endswith("/responses"):
+        return _openai_error(404, f"Unknown request URL: {request.method} {request.path}")
+    if not (request.header("authorization") or "").startswith("Bearer "):
+        return _openai_error(401, "You didn't provide an API key.")
+    types = _sdk("openai.types.responses.response_create_params")
+    try:
+        body = _object(request)
+        streaming = body.get("stream") is True
+        kind = types.ResponseCreateParamsStreaming if streaming else types.ResponseCreateParamsNonStreaming
+        check_shape(as_typed(body), kind)
+        check_responses(body)
+    except Violation as violation:
+        return _openai_error(400, str(violation), violation.place)
+    return None
+
+
+def gemini(request: ReceivedRequest) -> Reply | None:
+    """As Gemini's generateContent, streamed or not, and its token count; a model list passes.
+
+    Field names are taken in camelCase only, as an upstream is to be spoken to. Raises `RuntimeError` when the package
+    `google-genai` is missing.
+    """
+    if request.header("x-goog-api-key") is None and "key=" not in request.target:
+        return _gemini_error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
+    if request.method == "GET" and request.path.endswith("/models"):
+        return None
+    found = GEMINI_PATH.search(request.path)
+    if request.method != "POST" or found is None:
+        return _gemini_error(404, "NOT_FOUND", f"no method at {request.method} {request.path}")
+    try:
+        body = _object(request)
+        if found["verb"] == "countTokens":
+            inner = body.get("generateContentRequest")
+            _check_gemini_shape(body if inner is None else inner)
+        else:
+            _check_gemini_shape(body)
+            check_gemini(body, found["model"])
+    except Violation as violation:
+        return _gemini_error(400, "INVALID_ARGUMENT", str(violation))
+    return None
+
+
+def _check_gemini_shape(body: Any) -> None:
+    types = _sdk("google.genai.types")
+    if not isinstance(body, dict):
+        raise Violation("", "The body is no JSON object")
+    for name, value in body.items():
+        if name in GEMINI_FIELDS:
+            kind: Any = getattr(types, GEMINI_FIELDS[name])
+            check_shape(value, Sequence[kind] if name in GEMINI_LISTS else kind, name)
+        elif name in GEMINI_TEXTS:
+            check_shape(value, str, name)
+        else:
+            raise Violation(name, f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
 
 
 def anthropic_messages(request: ReceivedRequest) -> Reply | None:
@@ -119,7 +195,7 @@ def _object(request: ReceivedRequest) -> Any:
 
 
 def _sdk(module: str) -> Any:
-    package = module.partition(".")[0]
+    package = "google-genai" if module.startswith("google.") else module.partition(".")[0]
     try:
         return import_module(module)
     except ImportError as error:
@@ -135,3 +211,7 @@ def _anthropic_error(status: int, kind: str, message: str) -> Reply:
     return Reply.json(
         {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_strict"}, status
     )
+
+
+def _gemini_error(status: int, code: str, message: str) -> Reply:
+    return Reply.json({"error": {"code": status, "message": message, "status": code}}, status)

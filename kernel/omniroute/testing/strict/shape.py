@@ -1,8 +1,14 @@
-"""JSON held against a vendor SDK's own parameter types: unknown fields, missing ones, wrong types, with the place."""
+"""JSON held against a vendor SDK's own types: unknown fields, missing ones, wrong types, with the place.
 
+The types may be TypedDicts (whose fields are the wire's) or pydantic models (whose fields' aliases are).
+"""
+
+import binascii
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
 from functools import cache
 from typing import Any, Literal, Union
 
@@ -12,6 +18,8 @@ WRAPPERS = (typing.Required, typing.NotRequired, typing.Annotated)
 TAGS = ("type", "role")
 """The fields that tell the members of a union apart."""
 SCALARS: Mapping[type, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
+TEXTS: Mapping[Any, str] = {bytes: "base64", datetime: "date and time"}
+"""Types that JSON writes as a text of a certain form."""
 
 
 class Violation(Exception):
@@ -23,7 +31,7 @@ class Violation(Exception):
 
 
 def check_shape(value: Any, kind: Any, place: str = "") -> None:
-    """Raise `Violation` where decoded JSON does not fit a type made of TypedDicts, unions, literals and lists."""
+    """Raise `Violation` where decoded JSON does not fit a type made of TypedDicts or models, unions, literals and lists."""
     kind = _bare(kind)
     origin = typing.get_origin(kind)
     if kind is Any or kind is object:
@@ -85,8 +93,10 @@ def _may_be(value: Any, kind: Any) -> bool:
     """Whether the value is of this kind at first sight: by its tags for objects, by its JSON type otherwise."""
     if _has_fields(kind):
         return isinstance(value, dict) and all(_tag_fits(value, kind, tag) for tag in TAGS)
+    if kind is type(None):
+        return value is None
     origin = typing.get_origin(kind)
-    if origin is Literal or kind in SCALARS:
+    if origin is Literal or kind in SCALARS or _is_enum(kind) or kind in TEXTS:
         return not isinstance(value, dict | list)
     if origin is dict:
         return isinstance(value, dict)
@@ -99,7 +109,8 @@ def _tag_fits(value: Mapping[str, Any], kind: Any, tag: str) -> bool:
         return True
     if value.get(tag) is None:
         return tag not in required
-    return value[tag] in set(_literals(fields[tag]))
+    literals = set(_literals(fields[tag]))
+    return value[tag] in literals or not literals
 
 
 def _literals(kind: Any) -> Iterator[Any]:
@@ -112,11 +123,40 @@ def _literals(kind: Any) -> Iterator[Any]:
 
 
 def _check_scalar(value: Any, kind: Any, place: str) -> None:
+    if _is_enum(kind):
+        _check_enum(value, kind, place)
+        return
+    if kind in TEXTS:
+        _expect(value, str, place)
+        _check_text(value, kind, place)
+        return
     accepted = SCALARS.get(kind)
     if accepted is None:  # a class of the SDK's own (files, paths): nothing that JSON could hold
         raise Violation(place, f"{value!r} cannot stand here")
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise Violation(place, f"Input should be a valid {kind.__name__}, not {value!r}")
+
+
+def _check_enum(value: Any, kind: type[Enum], place: str) -> None:
+    """By the members' values in any case, as protobuf's JSON form is read; the numbers it allows too are not used here."""
+    known = [str(member.value) for member in kind]
+    if not isinstance(value, str) or value.upper() not in {name.upper() for name in known}:
+        raise Violation(place, f"{value!r} is none of {', '.join(map(repr, known))}")
+
+
+def _check_text(value: str, kind: type, place: str) -> None:
+    try:
+        if kind is bytes:
+            data = value.replace("-", "+").replace("_", "/").rstrip("=")  # either alphabet, padded or not
+            binascii.a2b_base64(data + "=" * (-len(data) % 4), strict_mode=True)
+        else:
+            datetime.fromisoformat(value)
+    except ValueError as error:
+        raise Violation(place, f"{value[:40]!r} is no {TEXTS[kind]}") from error
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
 
 
 def _expect(value: Any, kind: type, place: str) -> None:
@@ -127,6 +167,12 @@ def _expect(value: Any, kind: type, place: str) -> None:
 @cache
 def _fields(kind: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
     """(name → type, required names). Where annotations are strings, `__required_keys__` alone is not to be relied on."""
+    if hasattr(kind, "model_fields"):
+        fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+        return (
+            {name: field.annotation for name, field in fields.items()},
+            frozenset(name for name, field in fields.items() if field.is_required()),
+        )
     hints = typing.get_type_hints(kind, include_extras=True)
     marked = {name for name, hint in hints.items() if typing.get_origin(hint) is typing.Required}
     optional = {name for name, hint in hints.items() if typing.get_origin(hint) is typing.NotRequired}
@@ -134,8 +180,8 @@ def _fields(kind: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
 
 
 def _has_fields(kind: Any) -> bool:
-    """Whether it is a TypedDict, of `typing` or of `typing_extensions`."""
-    return hasattr(kind, "__required_keys__")
+    """Whether it is a TypedDict, of `typing` or of `typing_extensions`, or a pydantic model."""
+    return hasattr(kind, "__required_keys__") or hasattr(kind, "model_fields")
 
 
 def _bare(kind: Any) -> Any:

@@ -1,0 +1,109 @@
+"""A client's request in a candidate's dialect: the very bytes where nothing has to change, encoded anew otherwise."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from omniroute.contracts import Call, HttpRequest, Outgoing, UpstreamOperation
+from omniroute.errors import InvalidRequest, TranslationRefused
+from omniroute.exchange import Exchange
+from omniroute.model import ChatRequest, Loss
+from omniroute.passport import Passports, has_carrier, without_signatures
+from omniroute.routing import Candidate
+
+__all__ = ["Shaped", "shape"]
+
+MAX_NAMED = 10
+
+
+class Shaped(msgspec.Struct, kw_only=True):
+    """A request in the candidate's dialect."""
+
+    http: HttpRequest
+    outgoing: Outgoing
+    request: ChatRequest | None
+    """As it was encoded; None when the client's bytes are relayed."""
+
+
+def shape(
+    exchange: Exchange,
+    candidate: Candidate,
+    operation: UpstreamOperation,
+    headers: Mapping[str, str],
+    passports: Passports,
+) -> Shaped:
+    """Raises `InvalidRequest` for what this candidate's dialect cannot say, `TranslationRefused` for a loss under `strict`."""
+    assert exchange.head is not None
+    upstream, model = candidate.translator, candidate.model.id
+    same = upstream is exchange.translator
+    stream = _streams(exchange, candidate)
+    request: ChatRequest | None = None
+    if same and stream == exchange.head.stream and _can_be_relayed(exchange, candidate, passports):
+        body = exchange.body if model == exchange.head.model else upstream.rename_model(exchange.body, model)
+        outgoing = Outgoing(body=body)
+    else:
+        request = _request(exchange, candidate, passports)
+        request = msgspec.structs.replace(request, model=model, stream=stream, include_usage=True)
+        outgoing = upstream.encode_request(request)
+        if request.losses:
+            outgoing = msgspec.structs.replace(outgoing, losses=(*request.losses, *outgoing.losses))
+        if outgoing.losses and exchange.loss_policy == "strict":
+            raise _refused(exchange, candidate, outgoing.losses)
+    call = Call(
+        operation=operation,
+        account=candidate.account,
+        model=model,
+        stream=stream,
+        body=outgoing.body,
+        headers={**headers, **upstream.request_headers(exchange.headers)} if same else headers,
+        credential_place=candidate.place,
+    )
+    return Shaped(http=candidate.provider.prepare(call), outgoing=outgoing, request=request)
+
+
+def _streams(exchange: Exchange, candidate: Candidate) -> bool:
+    """Whether to ask the upstream for a stream, which need not be what the client asked for."""
+    assert exchange.head is not None
+    match candidate.model.streams or candidate.provider.facts.streams:
+        case "always":
+            return exchange.operation == "chat"
+        case "never":
+            return False
+        case _:
+            return exchange.head.stream
+
+
+def _can_be_relayed(exchange: Exchange, candidate: Candidate, passports: Passports) -> bool:
+    if exchange.without_signatures or has_carrier(exchange.body):
+        return False
+    signed = passports.found_in(exchange.translator.dialect, exchange.body)
+    if signed and not passports.all_good(signed, candidate.target.provider):
+        return False
+    if not candidate.adapts:
+        return True
+    asked = exchange.request()
+    return candidate.provider.adapt(asked, candidate.model) is asked
+
+
+def _request(exchange: Exchange, candidate: Candidate, passports: Passports) -> ChatRequest:
+    asked = exchange.request()
+    if asked.previous_response_id is not None and not candidate.translator.keeps_threads:
+        raise InvalidRequest(
+            "previous_response_id cannot be continued by the upstream of this model",
+            why="only upstreams that store answers themselves can go on from one",
+            fix="send the whole conversation in `input`, with store false",
+            param="/previous_response_id",
+        )
+    foreign = passports.any if exchange.without_signatures else passports.foreign_to(candidate.target.provider)
+    return candidate.provider.adapt(without_signatures(asked, foreign), candidate.model)
+
+
+def _refused(exchange: Exchange, candidate: Candidate, losses: tuple[Loss, ...]) -> TranslationRefused:
+    named = ", ".join(f"{loss.pointer} ({loss.kind})" for loss in losses[:MAX_NAMED])
+    more = f" and {len(losses) - MAX_NAMED} more" if len(losses) > MAX_NAMED else ""
+    return TranslationRefused(
+        f"request not sent: translation would lose {len(losses)} thing{'s' if len(losses) > 1 else ''}",
+        why=f"{exchange.translator.dialect} to {candidate.translator.dialect} cannot carry {named}{more}",
+        fix='allow it with loss = "warn" or "allow", or ask for a model whose provider speaks your dialect',
+        param=losses[0].pointer,
+    )
