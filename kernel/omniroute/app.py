@@ -29,6 +29,7 @@ from omniroute.passport import Passports
 from omniroute.pipeline import Pipeline
 from omniroute.server.hosts import HostCheck
 from omniroute.settings import Settings
+from omniroute.tokens import TokenCounts
 
 if TYPE_CHECKING:
     from omniroute.gateway import Gateway
@@ -52,6 +53,7 @@ def build_app(gateway: "Gateway") -> "Front":
         attempts=attempts,
         telemetry=gateway.telemetry,
         content_types={name: framings[t.framing].content_type.encode() for name, t in registry.translators.items()},
+        token_counts=TokenCounts(registry.token_counters.values()),
         is_draining=lambda: gateway.draining,
     )
     models = ModelsList(translators, gateway.router, registry.authenticators)

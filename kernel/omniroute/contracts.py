@@ -228,9 +228,6 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     max_output_tokens: int | None = None
     has_tools: bool = False
-    relayable: bool = True
-    """False when the body holds what only a gateway understands (see `carry`): it must be decoded and encoded even for an
-    upstream of its own dialect."""
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ from omniroute.routing import Candidate, Route, Router
 from omniroute.server.messages import ClientDisconnected, read_body
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
-from omniroute.tokens import estimate_input_tokens
+from omniroute.tokens import TokenCounts
 
 if TYPE_CHECKING:
     from omniroute.telemetry import Telemetry
@@ -52,6 +52,7 @@ class Pipeline:
         attempts: Attempts,
         telemetry: "Telemetry",
         content_types: Mapping[str, bytes],
+        token_counts: TokenCounts,
         is_draining: Callable[[], bool],
     ) -> None:
         """`content_types`: dialect -> the media type of its streams."""
@@ -60,6 +61,7 @@ class Pipeline:
         self._attempts = attempts
         self._telemetry = telemetry
         self._content_types = content_types
+        self._token_counts = token_counts
         self._max_body_bytes = settings.limits.max_body_bytes
         self._max_json_depth = settings.limits.max_json_depth
         self._loss_policy = settings.translation.loss
@@ -189,7 +191,9 @@ class Pipeline:
                 assert isinstance(answer, Answer)
                 await exchange.answer(200, answer.body)
                 return
-        tokens = estimate_input_tokens(exchange.request())
+        assert exchange.head is not None
+        model = candidates[0].model.id if candidates else exchange.head.model
+        tokens = await self._token_counts.input_tokens(exchange.request(), model)
         await exchange.answer(200, exchange.translator.encode_token_count(tokens), ESTIMATED)
 
     # --- the ends -----------------------------------------------------------------------------------------------------

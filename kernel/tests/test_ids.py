@@ -73,9 +73,9 @@ def draw():
 
 draw()
 child = os.fork()
-print(draw(), flush=True)
 if child:
     os.waitpid(child, 0)
+print(draw(), flush=True)
 """
 
 

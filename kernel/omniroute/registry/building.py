@@ -33,6 +33,7 @@ from omniroute.settings.paths import PLUGINS, KeyPath, did_you_mean, dotted
 __all__ = ["build_registry"]
 
 KERNEL_PATHS = re.compile(r"(/v1)?/models(/\{[^}]*\})?|/api(/.*)?|/healthz|/readyz")
+COUNTING = ("counts", "count_text", "count_image", "overhead")
 REFERENCE = {"dialect": "dialect", "auth": "auth scheme", "transport": "transport", "drops": "sampling field"}
 
 
@@ -57,9 +58,7 @@ def build_registry(
     all_transports = own_transports | building.named("transport", "register_transports", "name", settings=settings)
     strategies = building.named("strategy", "register_strategies", "name", needs=("options_type",))
     sinks = building.named("telemetry sink", "register_telemetry_sinks", "name", settings=settings)
-    counters = building.named(
-        "token counter", "register_token_counters", "name", needs=("counts", "count_text"), settings=settings
-    )
+    counters = building.named("token counter", "register_token_counters", "name", needs=COUNTING, settings=settings)
     authenticators = plugins.collect("register_authenticators", settings=settings, keys=keys)
     ingress = building.ingress(translators)
     providers = building.connected(building.providers(), translators, schemes, all_transports)
