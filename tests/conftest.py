@@ -30,16 +30,19 @@ class GatewayProcess:
 
 
 @asynccontextmanager
-async def gateway_process(directory: Path, settings: str, *arguments: str) -> AsyncIterator[GatewayProcess]:
-    """`settings` is TOML; a client key is added to it."""
+async def gateway_process(
+    directory: Path, settings: str, *arguments: str, python: str = sys.executable, **variables: str
+) -> AsyncIterator[GatewayProcess]:
+    """`settings` is TOML; a client key is added to it. `python` may be another environment's, `variables` are added to it."""
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "omniroute.toml"
     config.write_text(f'[[auth.keys]]\nname = "tests"\nkey = "{CLIENT_KEY}"\n\n{settings}')
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNIROUTE_")}
+    environment |= variables
     log = directory / "stderr.txt"
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "omniroute", "serve", "--port", "0", "--config", str(config),
+            python, "-m", "omniroute", "serve", "--port", "0", "--config", str(config),
             "--data-dir", str(directory / "data"), *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment, cwd=directory,
         )  # fmt: skip
@@ -58,7 +61,7 @@ async def gateway_process(directory: Path, settings: str, *arguments: str) -> As
 def start_gateway(tmp_path_factory: pytest.TempPathFactory):
     """`async with start_gateway(settings) as gateway:`, in a directory of its own."""
 
-    def start(settings: str, *arguments: str):
-        return gateway_process(tmp_path_factory.mktemp("gateway"), settings, *arguments)
+    def start(settings: str, *arguments: str, **options: str):
+        return gateway_process(tmp_path_factory.mktemp("gateway"), settings, *arguments, **options)
 
     return start

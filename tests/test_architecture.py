@@ -42,8 +42,8 @@ MAY_HAVE_EFFECTS = {
     "translator_openai_chat": {"time"},  # answers say when they were made; the clock is a parameter, this its default
     "translator_openai_responses": {"time"},  # likewise
 }
-OWN_LIBRARIES = ("auth_", "dashboard", "store_", "telemetry_", "transport_")
-"""Kinds of plugin that bring a library along: an exporter's, a database's."""
+OWN_LIBRARIES = ("auth_", "dashboard", "store_", "telemetry_", "tokens_", "transport_")
+"""Kinds of plugin that bring a library along: an exporter's, a database's, a tokenizer."""
 PUBLIC = {"omniroute.api", "omniroute.hookspecs", "omniroute.testing"}
 SERVER_LIBRARIES = ("aiohttp", "cryptography", "httpx", "litestar", "sqlite_utils", "uvicorn")
 

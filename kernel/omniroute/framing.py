@@ -8,7 +8,7 @@ upstreams need. Source: WHATWG HTML, "Server-sent events", 9.2.6 (read 2026-11-2
 import re
 from collections.abc import Mapping, Sequence
 
-from omniroute.contracts import Frame, Framing, Splitter
+from omniroute.contracts import Frame, Framing
 from omniroute.errors import UpstreamGarbled
 
 __all__ = ["FRAMINGS", "MAX_FRAME_BYTES", "Ndjson", "Sse", "WholeJson"]

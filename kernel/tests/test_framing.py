@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from omniroute.api import Frame, UpstreamGarbled
 from omniroute.framing import FRAMINGS, MAX_FRAME_BYTES, Ndjson, Sse, WholeJson
 
