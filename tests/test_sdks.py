@@ -235,6 +235,15 @@ async def test_openai_tool_round_trip(world, model, streamed):
         assert sent[2] == {"role": "tool", "tool_call_id": call.id, "content": "-3 C"}
 
 
+@BEHIND
+async def test_openai_legacy_completions(world, model):
+    answer = await world.openai.completions.create(model=model, prompt=QUESTION, max_tokens=9)
+    assert (answer.choices[0].text, answer.choices[0].finish_reason) == ("It is cold.", "stop")
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (11, 7)
+    stream = await world.openai.completions.create(model=model, prompt=QUESTION, max_tokens=9, stream=True)
+    assert "".join([chunk.choices[0].text async for chunk in stream]) == "It is cold."
+
+
 async def test_openai_models(world):
     listed = [model.id async for model in world.openai.models.list()]
     assert "both" in listed

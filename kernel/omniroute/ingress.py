@@ -105,7 +105,7 @@ def form_of(translators: Sequence[Translator], headers: Headers) -> Translator:
     for translator in translators:
         if translator.models_header is not None and translator.models_header in headers:
             return translator
-    return next((translator for translator in translators if translator.models_header is None), translators[0])
+    return next((translator for translator in translators if translator.is_default_form), translators[0])
 
 
 def request_id_of(headers: Headers) -> str:

@@ -10,11 +10,12 @@ in its `adapt`. Conventions shared with other dialects:
 """
 
 from omniroute.api import hookimpl
+from omniroute_translator_openai_chat.legacy import OpenAICompletions
 from omniroute_translator_openai_chat.translator import OpenAIChat
 
-__all__ = ["OpenAIChat", "register_translators"]
+__all__ = ["OpenAIChat", "OpenAICompletions", "register_translators"]
 
 
 @hookimpl
 def register_translators() -> list[OpenAIChat]:
-    return [OpenAIChat()]
+    return [OpenAIChat(), OpenAICompletions()]

@@ -60,7 +60,7 @@ class OpenAIChat(Translator):
     }
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
     keepalive = b": keep-alive\n\n"
-    models_header = None
+    is_default_form = True
 
     def __init__(self, *, now: Callable[[], float] = time.time, new_id: Callable[[], str] = fresh_id) -> None:
         self._now = now

@@ -157,8 +157,8 @@ def test_usage_of_what_is_no_object_is_garbled(body):
         TRANSLATOR.decode_usage(body)
 
 
-def test_the_plugin_registers_one_translator_with_its_paths():
-    (translator,) = register_translators()
+def test_the_plugin_registers_the_chat_translator_with_its_paths():
+    translator = register_translators()[0]
     assert translator.dialect == "openai-chat"
     assert translator.framing == "sse"
     assert translator.ingress == (
@@ -170,7 +170,7 @@ def test_the_plugin_registers_one_translator_with_its_paths():
         "models": ("GET", "models"),
     }
     assert (translator.credential.header, translator.credential.prefix) == ("authorization", "Bearer ")
-    assert translator.models_header is None
+    assert translator.is_default_form
     assert translator.request_headers(Headers({b"openai-beta": b"x"})) == {}
 
 
