@@ -6,8 +6,10 @@ import pytest
 
 from omniroute.contracts import (
     CredentialPlace,
+    EntryName,
     Ingress,
     ModelFacts,
+    Price,
     ProviderFacts,
     TimeoutFacts,
 )
@@ -21,7 +23,9 @@ from omniroute.settings import (
     AccountSettings,
     ComboSettings,
     PluginSettings,
+    PriceSettings,
     ProviderSettings,
+    RoutingSettings,
     ServerSettings,
     Settings,
 )
@@ -43,6 +47,15 @@ class FillFirst:
 
     def __init__(self, options):
         self.options = options
+
+
+class WeighedOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    weights: dict[EntryName, float] = {}
+
+
+class Weighed(FillFirst):
+    name = "weighed"
+    options_type = WeighedOptions
 
 
 class Picky(FillFirst):
@@ -80,11 +93,15 @@ def named(name):
     return SimpleNamespace(name=name)
 
 
+def counter(name):
+    return SimpleNamespace(name=name, counts=None, count_text=None, count_image=None, overhead=None)
+
+
 def standard(**more) -> dict[str, Plugin]:
     """What most settings need, and `more` plugins."""
     return {
         "translators": Plugin(translators=[translator()]),
-        "strategies": Plugin(strategies=[FillFirst, Picky]),
+        "strategies": Plugin(strategies=[FillFirst, Picky, Weighed]),
         "auth": Plugin(auth_schemes=[named("api-key")]),
         **more,
     }
@@ -121,7 +138,7 @@ def test_everything_is_found_by_its_name_with_its_origin():
         {
             "a": Plugin(translators=[speak], providers=[acme], strategies=[FillFirst]),
             "b": Plugin(auth_schemes=[named("api-key")], telemetry_sinks=[named("log")], transports=[named("fast")]),
-            "c": Plugin(authenticators=["who"]),
+            "c": Plugin(authenticators=["who"], token_counters=[counter("letters")]),
         }
     )
     assert registry.translators == {"openai-chat": speak}
@@ -131,6 +148,7 @@ def test_everything_is_found_by_its_name_with_its_origin():
     assert registry.strategies == {"fill-first": FillFirst}
     assert list(registry.auth_schemes) == ["api-key"]
     assert list(registry.sinks) == ["log"]
+    assert list(registry.token_counters) == ["letters"]
     assert list(registry.transports) == ["aiohttp", "fast"]
     assert list(registry.framings) == ["sse"]
     assert registry.authenticators == ("who",)
@@ -143,7 +161,20 @@ def test_everything_is_found_by_its_name_with_its_origin():
         ("strategy", "fill-first"): "a",
         ("auth scheme", "api-key"): "b",
         ("telemetry sink", "log"): "b",
+        ("token counter", "letters"): "c",
     }
+
+
+def test_token_counters_are_asked_in_the_order_of_their_plugins():
+    registry = build({name: Plugin(token_counters=[counter(name)]) for name in "ba"})
+    assert list(registry.token_counters) == ["a", "b"]
+
+
+def test_a_token_counter_without_a_method_is_refused():
+    half = SimpleNamespace(name="half", counts=None, count_text=None)
+    assert findings(standard(mine=Plugin(token_counters=[half])), kind=PluginError) == [
+        "plugin 'mine' returned a token counter without count_image from register_token_counters"
+    ]
 
 
 def test_authenticators_are_asked_in_the_order_of_their_plugins():
@@ -229,6 +260,12 @@ CHAT = Ingress(path="/x/{model}:go", operation="chat")
             Plugin(telemetry_sinks=[named("x")]),
             "the telemetry sink 'x'",
             id="sink",
+        ),
+        pytest.param(
+            Plugin(token_counters=[counter("x")]),
+            Plugin(token_counters=[counter("x")]),
+            "the token counter 'x'",
+            id="token counter",
         ),
         pytest.param(
             Plugin(transports=[named("x")]), Plugin(transports=[named("x")]), "the transport 'x'", id="transport"
@@ -522,10 +559,76 @@ def test_each_combo_has_a_strategy_of_its_own_made_from_its_options():
         pytest.param(
             {"strategy": "piky"}, "combos.c.strategy: no strategy is called 'piky'; did you mean 'picky'?", id="unknown"
         ),
+        pytest.param(
+            {"strategy": "weighed", "options": {"weights": {"acme/n": 3}}},
+            "combos.c.weights.\"acme/n\": is none of the combo's models; did you mean 'acme/m'?",
+            id="an option for an entry that is none",
+        ),
     ],
 )
 def test_a_combo_that_cannot_be_made_is_found(table, expected):
     assert findings(*with_acme(settings_of(combos={"c": combo("acme/m", **table)}))) == [f"settings: {expected}"]
+
+
+def test_each_provider_has_a_strategy_of_its_own_for_its_accounts():
+    routing = RoutingSettings(account_strategy="weighed", account_options={"weights": {"acme/work": 3}})
+    plugins = standard(two=Plugin(providers=[provider("acme"), provider("other")]))
+    found = build(plugins, settings_of(routing=routing)).account_strategies
+    assert found.keys() == {"acme", "other"}
+    assert found["acme"].options == WeighedOptions(weights={"acme/work": 3.0})
+    assert found["acme"] is not found["other"]
+
+
+def test_without_a_plugin_for_the_default_accounts_go_by_priority():
+    assert build({}).account_strategies == {}
+
+
+@pytest.mark.parametrize(
+    ("routing", "expected"),
+    [
+        pytest.param(
+            {"account_strategy": "piky"},
+            "routing.account_strategy: no strategy is called 'piky'; did you mean 'picky'?",
+            id="unknown",
+        ),
+        pytest.param(
+            {"account_options": {"stikcy": 3}},
+            "routing.account_options.stikcy: no such key, and no option of the strategy 'fill-first'; "
+            "did you mean 'sticky'?",
+            id="misspelt option",
+        ),
+        pytest.param(
+            {"account_options": {"sticky": "x"}},
+            "routing.account_options.sticky: expected `int`, got `str`",
+            id="type",
+        ),
+    ],
+)
+def test_a_strategy_for_accounts_that_cannot_be_made_is_found(routing, expected):
+    assert findings(*with_acme(settings_of(routing=RoutingSettings(**routing)))) == [f"settings: {expected}"]
+
+
+def test_prices_are_found_by_provider_and_model_whatever_prefix_they_have():
+    prices = {"ac/vendor/m": PriceSettings(input_usd=3, cached_usd=0), "acme/other": PriceSettings(output_usd=2)}
+    assert build(*with_acme(settings_of(prices=prices))).prices == {
+        ("acme", "vendor/m"): Price(input_usd=3, cached_usd=0),
+        ("acme", "other"): Price(output_usd=2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("acne/m", "no provider has the prefix 'acne' of 'acne/m'; did you mean 'acme'?"),
+        ("gpt-5", 'is not written as "prefix/model"'),
+        ("acme/", 'is not written as "prefix/model"'),
+    ],
+)
+def test_a_price_of_nothing_is_found(name, expected):
+    prices = {name: PriceSettings(input_usd=3)}
+    [found] = findings(*with_acme(settings_of(prices=prices)))
+    assert found.endswith(f": {expected}")
+    assert found.startswith("settings: prices.")
 
 
 @pytest.mark.parametrize(

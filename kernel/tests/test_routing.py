@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from omniroute.api import (
     Account,
@@ -9,8 +10,10 @@ from omniroute.api import (
     ListedModel,
     ModelFacts,
     ModelNotFound,
+    Price,
     ProviderFacts,
     RouteContext,
+    Standing,
     Target,
 )
 from omniroute.routing import Router, specificity
@@ -38,7 +41,7 @@ def combo(name, models, strategy=None):
     return SimpleNamespace(name=name, models=tuple(models), strategy=strategy or Reverse(), loss=None)
 
 
-def make(providers, accounts, aliases=None, combos=()):
+def make(providers, accounts, aliases=None, combos=(), pools=None, prices=None):
     translator, transport = SimpleNamespace(dialect="openai-chat"), SimpleNamespace()
     prefixes = {prefix: p.facts.name for p in providers for prefix in (p.facts.name, *p.facts.aliases)}
     return Router(
@@ -47,6 +50,8 @@ def make(providers, accounts, aliases=None, combos=()):
             prefixes=prefixes,
             combos={c.name: c for c in combos},
             translators={"openai-chat": translator},
+            account_strategies=pools or {},
+            prices=prices or {},
         ),
         SimpleNamespace(of=lambda name: [a for a in accounts if a.provider == name]),
         aliases=aliases or {},
@@ -82,6 +87,21 @@ def router():
             combo("broken", ["empty/lonely", "glm/glm-4"]),
         ],
     )
+
+
+class Watching(Reverse):
+    """Remembers what it was asked, and was told."""
+
+    def __init__(self):
+        self.asked = []
+        self.told = []
+
+    def order(self, targets, context):
+        self.asked.append((context.combo, dict(context.names)))
+        return super().order(targets, context)
+
+    def observe(self, outcome):
+        self.told.append(outcome)
 
 
 def targets(router, model):
@@ -173,6 +193,99 @@ def test_new_accounts_are_seen_after_forgetting():
     accounts.append(account("empty"))
     router.forget()
     assert targets(router, "empty/lonely") == [Target(provider="empty", model="lonely", account="a")]
+
+
+# --- choosing ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_accounts_of_a_provider_are_chosen_among_by_its_own_strategy():
+    combos = [combo("both", ["glm/glm-4", "cc/opus"])]
+    router = make([CLAUDE, GLM], ACCOUNTS, combos=combos, pools={"claude": Reverse()})
+    two_first = [replace(target, account=name) for target, name in zip(OPUS, ("two", "one"), strict=True)]
+    assert targets(router, "cc/opus") == two_first
+    assert targets(router, "both") == [*two_first, GLM_TARGET]
+
+
+def test_accounts_and_inner_combos_are_ordered_when_it_is_their_turn():
+    pool, inner = Watching(), Watching()
+    combos = [combo("outer", ["cc/opus", "inner", "glm/glm-4"]), combo("inner", ["glm/sonnet", "glm/glm-4"], inner)]
+    router = make([CLAUDE, GLM], ACCOUNTS, combos=combos, pools={"claude": pool})
+    found = router.candidates(router.resolve("outer"), CONTEXT)
+    assert next(found).target == GLM_TARGET
+    assert (inner.asked, pool.asked) == ([], [])
+    assert next(found).target.model == "sonnet"
+    assert (len(inner.asked), len(pool.asked)) == (1, 0)
+    assert [candidate.account.name for candidate in found] == ["two", "one"]
+    assert (len(inner.asked), len(pool.asked)) == (1, 1)
+
+
+def test_without_a_context_no_strategy_is_asked():
+    pool, outer = Watching(), Watching()
+    router = make(
+        [CLAUDE, GLM], ACCOUNTS, combos=[combo("both", ["cc/opus", "glm/glm-4"], outer)], pools={"claude": pool}
+    )
+    found = router.candidates(router.resolve("both"), None)
+    assert [candidate.target for candidate in found] == [*OPUS, GLM_TARGET]
+    assert (outer.asked, pool.asked) == ([], [])
+
+
+def test_a_strategy_knows_its_combo_and_what_the_list_calls_each_entry():
+    outer, inner = Watching(), Watching()
+    combos = [combo("outer", ["fast", "cc/opus", "inner"], outer), combo("inner", ["claude/opus"], inner)]
+    router = make([CLAUDE, GLM], ACCOUNTS, aliases={"fast": "glm/glm-4"}, combos=combos)
+    targets(router, "outer")
+    opus, glm = (replace(target, account="") for target in (OPUS[0], GLM_TARGET))
+    names = {glm: "fast", opus: "cc/opus", Target(provider="", model="inner"): "inner"}
+    assert outer.asked == [("outer", names)]
+    assert inner.asked == [("inner", {opus: "claude/opus"})]
+
+
+def test_an_attempt_counts_for_candidate_model_and_inner_combos_and_is_told_to_the_strategies_on_the_way():
+    outer, middle, inner, pool = Watching(), Watching(), Watching(), Watching()
+    combos = [
+        combo("outer", ["middle", "glm/glm-4"], outer),
+        combo("middle", ["inner"], middle),
+        combo("inner", ["cc/opus"], inner),
+    ]
+    router = make([CLAUDE, GLM], ACCOUNTS, combos=combos, pools={"claude": pool})
+    route = router.resolve("outer")
+    by_target = {candidate.target: candidate for candidate in router.candidates(route, CONTEXT)}
+    router.begin(route, by_target[OPUS[0]], 1.0).end(ok=True)
+    router.begin(route, by_target[GLM_TARGET], 2.0).end(ok=True)
+    view = router.standing.view
+    leg = replace(OPUS[0], account="")
+    counted = [OPUS[0], leg, Target(provider="", model="inner"), Target(provider="", model="middle")]
+    assert [view[target].requests for target in counted] == [1, 1, 1, 1]
+    assert view[OPUS[1]].requests == 0
+    assert [outcome.target for outcome in outer.told] == [OPUS[0], GLM_TARGET]
+    assert [outcome.target for outcome in pool.told] == [OPUS[0]]
+
+
+def test_what_is_known_of_a_model_is_in_its_standing_and_the_settings_correct_its_price():
+    combos = [combo("both", ["cc/opus", "glm/glm-4"])]
+    prices = {("claude", "opus"): Price(input_usd=2, output_usd=9), ("anything", "x"): Price(input_usd=1)}
+    router = make([CLAUDE, GLM, ANY], ACCOUNTS, combos=combos, prices=prices)
+    view = router.standing.view
+    assert view[replace(OPUS[0], account="")] == Standing(input_usd=2, output_usd=9, context_tokens=1000)
+    assert view[OPUS[1]] == Standing(input_usd=2, output_usd=9, context_tokens=1000)
+    assert view[GLM_TARGET] == Standing(context_tokens=1000)
+    assert view[Target(provider="anything", model="x", account="a")] == Standing(input_usd=1)
+    assert view[Target(provider="", model="both")] == Standing()
+    [candidate, *_] = router.candidates(router.resolve("cc/opus"), CONTEXT)
+    assert candidate.model.price == Price(input_usd=2, output_usd=9)
+
+
+def test_a_new_list_of_models_is_seen_in_the_standing_after_forgetting():
+    accounts = [account("anything", models=(ModelFacts(id="x"),))]
+    router = make([ANY], accounts)
+    target = Target(provider="anything", model="x", account="a")
+    assert router.standing.view[target].context_tokens is None
+    accounts[0] = account("anything", models=(ModelFacts(id="x", context_tokens=8000),))
+    router.forget()
+    assert router.standing.view[target].context_tokens == 8000
+
+
+# --- listing ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_list_shows_what_can_be_called_now(router):

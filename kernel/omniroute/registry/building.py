@@ -10,10 +10,13 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from omniroute.contracts import (
     ClientKeys,
     Framing,
     Operation,
+    Price,
     Provider,
     ProviderFacts,
     Strategy,
@@ -25,9 +28,10 @@ from omniroute.plugins import Plugins
 from omniroute.provider import FactsProvider
 from omniroute.registry.facts import KEYLESS, changed_facts, new_facts, references
 from omniroute.registry.loops import find_loops
+from omniroute.registry.strategies import option_problems
 from omniroute.registry.tables import KERNEL, SETTINGS, Combo, Entrance, Registry
-from omniroute.settings import ComboSettings, ProviderSettings, Settings
-from omniroute.settings.checking import Problem, check, decode, keys_of
+from omniroute.settings import ComboSettings, ProviderSettings, RoutingSettings, Settings
+from omniroute.settings.checking import decode, keys_of
 from omniroute.settings.paths import PLUGINS, KeyPath, did_you_mean, dotted
 
 __all__ = ["build_registry"]
@@ -64,6 +68,8 @@ def build_registry(
     providers = building.connected(building.providers(), translators, schemes, all_transports)
     prefixes = building.prefixes(providers)
     combos = building.combos(strategies)
+    account_strategies = building.account_strategies(strategies, providers)
+    prices = building.prices(prefixes)
     building.check_references(providers, prefixes, all_transports)
     plugins.check(building.findings)
     return Registry(
@@ -73,6 +79,8 @@ def build_registry(
         prefixes=prefixes,
         strategies=strategies,
         combos=combos,
+        account_strategies=account_strategies,
+        prices=prices,
         auth_schemes=schemes,
         authenticators=tuple(authenticator for _, authenticator in authenticators),
         sinks=sinks,
@@ -262,7 +270,7 @@ class _Building:
         else:
             self._conflict(plugin, other, f"the prefix {alias!r} (of provider {name!r}; the other's is {owner!r})")
 
-    # --- combos
+    # --- strategies
 
     def combos(self, strategies: Mapping[str, type[Strategy]]) -> dict[str, Combo]:
         found = {}
@@ -272,22 +280,64 @@ class _Building:
                 hint = did_you_mean(table.strategy, strategies)
                 self.miss(("combos", name, "strategy"), f"no strategy is called {table.strategy!r}{hint}")
                 continue
-            problems = list(_option_problems(name, table, kind))
-            for path, problem in problems:
-                self.find(path, problem)
-            if not problems and (strategy := self._strategy(name, table, kind)) is not None:
+            strategy = self._strategy(table.strategy, kind, table.options, ("combos", name), table.models)
+            if strategy is not None:
                 found[name] = Combo(
                     name=name, models=table.models, strategy=strategy, loss=table.loss, label=table.label or name
                 )
         return found
 
-    def _strategy(self, name: str, table: ComboSettings, kind: type[Strategy]) -> Strategy | None:
-        try:
-            return kind(decode(kind.options_type, table.options))
-        except Exception as error:  # a stranger's constructor
-            reason = f"{type(error).__name__}: {error}"
-            self.find(("combos", name), f"the strategy {table.strategy!r} refuses its options: {reason}")
+    def account_strategies(
+        self, strategies: Mapping[str, type[Strategy]], providers: Iterable[str]
+    ) -> dict[str, Strategy]:
+        """None where the default has no plugin: accounts come by priority anyway."""
+        routing = self.settings.routing
+        name, options = routing.account_strategy, routing.account_options
+        kind = strategies.get(name)
+        if kind is None:
+            if name != RoutingSettings().account_strategy:
+                hint = did_you_mean(name, strategies)
+                self.miss(("routing", "account_strategy"), f"no strategy is called {name!r}{hint}")
+            return {}
+        path = ("routing", "account_options")
+        if self._strategy(name, kind, options, path) is None:
+            return {}
+        return {provider: kind(decode(kind.options_type, options)) for provider in providers}
+
+    def _strategy(
+        self,
+        name: str,
+        kind: type[Strategy],
+        options: Mapping[str, Any],
+        path: KeyPath,
+        entries: Iterable[str] | None = None,
+    ) -> Strategy | None:
+        """None when the options do not fit, which is found."""
+        own = keys_of(ComboSettings) if entries is not None else {}
+        problems = list(option_problems(name, options, kind, path, entries=entries, own=own))
+        for at, problem in problems:
+            self.find(at, problem)
+        if problems:
             return None
+        try:
+            return kind(decode(kind.options_type, options))
+        except Exception as error:  # a stranger's constructor
+            self.find(path, f"the strategy {name!r} refuses its options: {type(error).__name__}: {error}")
+            return None
+
+    def prices(self, prefixes: Mapping[str, str]) -> dict[tuple[str, str], Price]:
+        found = {}
+        for name, table in self.settings.prices.items():
+            prefix, slash, model = name.partition("/")
+            provider = prefixes.get(prefix)
+            if not slash or not model:
+                self.find(("prices", name), 'is not written as "prefix/model"')
+            elif provider is None and prefix not in self.broken:
+                hint = did_you_mean(prefix, prefixes)
+                self.miss(("prices", name), f"no provider has the prefix {prefix!r} of {name!r}{hint}")
+            elif provider is not None:
+                found[provider, model] = Price(**msgspec.structs.asdict(table))
+        return found
 
     # --- what the settings refer to
 
@@ -329,12 +379,3 @@ class _Building:
         """A combo's name, an alias's, or one that an alias's pattern fits."""
         patterns = (alias.lower().replace("[", "[[]") for alias in self.settings.aliases)
         return model in self.settings.combos or any(fnmatch.fnmatchcase(model.lower(), each) for each in patterns)
-
-
-def _option_problems(name: str, table: ComboSettings, kind: type[Strategy]) -> Iterator[Problem]:
-    options = keys_of(kind.options_type)
-    known = {key: value for key, value in table.options.items() if key in options}
-    yield from check(kind.options_type, known, ("combos", name))
-    for key in (key for key in table.options if key not in options):
-        hint = did_you_mean(key, {*keys_of(ComboSettings), *options})
-        yield ("combos", name, key), f"no such key, and no option of the strategy {table.strategy!r}{hint}"

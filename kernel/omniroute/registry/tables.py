@@ -8,6 +8,7 @@ from omniroute.contracts import (
     Framing,
     Ingress,
     LossPolicy,
+    Price,
     Provider,
     Strategy,
     TelemetrySink,
@@ -53,6 +54,10 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     """What may stand before the first slash of a model string (names and aliases) → provider name."""
     strategies: dict[str, type[Strategy]]
     combos: dict[str, Combo]
+    account_strategies: dict[str, Strategy]
+    """Provider name → what chooses among its accounts, its own instance. Without one they are asked by priority."""
+    prices: dict[tuple[str, str], Price]
+    """(provider name, model id) → what the settings say; None in a field leaves it to the facts."""
     auth_schemes: dict[str, AuthScheme]
     authenticators: tuple[Authenticator, ...]
     """In the order they are asked."""

@@ -5,7 +5,7 @@ from omniroute.api import RouteContext, Target
 from omniroute.testing import check_strategy
 from omniroute_strategy_roundrobin import Options, RoundRobin, register_strategies
 
-A, B, C = (Target(provider="p", model="m", account=name) for name in "abc")
+A, B, C = (Target(provider="p", model=name) for name in "abc")
 CONTEXT = RouteContext(combo="fast", session=None, now_s=0.0)
 
 
@@ -22,6 +22,13 @@ CONTEXT = RouteContext(combo="fast", session=None, now_s=0.0)
 def test_order_starts_where_the_last_turn_left_off(options, starts):
     strategy = RoundRobin(options)
     assert [strategy.order([A, B, C], CONTEXT)[0] for _ in starts] == starts
+
+
+def test_accounts_are_kept_for_three_requests_unless_the_options_say_otherwise():
+    one, two = (Target(provider="p", model="m", account=name) for name in ("one", "two"))
+    by_default, told = RoundRobin(Options()), RoundRobin(Options(sticky=1))
+    assert [by_default.order([one, two], CONTEXT)[0] for _ in range(7)] == [one, one, one, two, two, two, one]
+    assert [told.order([one, two], CONTEXT)[0] for _ in range(3)] == [one, two, one]
 
 
 def test_the_rest_follows_in_the_order_of_the_list():

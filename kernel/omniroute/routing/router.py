@@ -5,33 +5,23 @@ provider owns. Anything else is a `ModelNotFound` that names the closest. Answer
 """
 
 import difflib
-import functools
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
+from msgspec.structs import replace
 
-from omniroute.contracts import (
-    Account,
-    CredentialPlace,
-    ListedModel,
-    LossPolicy,
-    ModelFacts,
-    Provider,
-    RouteContext,
-    Strategy,
-    Target,
-    Translator,
-    Transport,
-)
+from omniroute.contracts import Account, ListedModel, ModelFacts, Provider, RouteContext, Target, Transport
 from omniroute.errors import InvalidRequest, ModelNotFound
+from omniroute.routing.routes import Candidate, Leg, Route, legs, once, walk
+from omniroute.routing.wildcards import compiled, is_pattern, specificity
+from omniroute.standing import Running, Standings, priced
 
 if TYPE_CHECKING:
-    from omniroute.registry import Registry
+    from omniroute.registry import Combo, Registry
 
-__all__ = ["AccountTable", "Candidate", "Route", "Router", "specificity"]
+__all__ = ["AccountTable", "Router"]
 
 MAX_MODEL_CHARS = 512
 MAX_REMEMBERED = 4096
@@ -48,48 +38,6 @@ class AccountTable(Protocol):
         ...
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to serve a request, with everything looked up that does not depend on the request."""
-
-    target: Target
-    provider: Provider
-    account: Account
-    model: ModelFacts
-    translator: Translator
-    transport: Transport
-    adapts: bool
-    """The provider may want the request changed; False allows relaying without decoding."""
-
-    @property
-    def place(self) -> CredentialPlace:
-        return self.translator.credential
-
-
-class Leg(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a route: a model at a provider, on each account that has it."""
-
-    target: Target
-    candidates: tuple[Candidate, ...]
-    reason: str = ""
-    """Why there are none."""
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a model string leads."""
-
-    name: str
-    entries: tuple["Leg | Route", ...]
-    strategy: Strategy | None = None
-    """None keeps the order of `entries`."""
-    is_combo: bool = False
-    loss: LossPolicy | None = None
-    """The combo's word on what translation may lose."""
-
-    @property
-    def target(self) -> Target:
-        return Target(provider="", model=self.name)
-
-
 class Router:
     def __init__(
         self,
@@ -104,17 +52,21 @@ class Router:
         self._accounts = accounts
         self._transports = transports
         self._default_transport = default_transport
-        self._aliases = {name: target for name, target in aliases.items() if not _is_pattern(name)}
-        patterns = [(name, target) for name, target in aliases.items() if _is_pattern(name)]
+        self._aliases = {name: target for name, target in aliases.items() if not is_pattern(name)}
+        patterns = [(name, target) for name, target in aliases.items() if is_pattern(name)]
         patterns.sort(key=lambda pair: (-specificity(pair[0]), pair[0]))
-        self._patterns = [(_compiled(name), target) for name, target in patterns]
+        self._patterns = [(compiled(name), target) for name, target in patterns]
         self._remembered: dict[str, Route] = {}
         self._listed: tuple[ListedModel, ...] | None = None
+        self._served: dict[str, Mapping[str, ModelFacts]] = {}
+        self.standing = Standings(self._facts)
 
     def forget(self) -> None:
         """Accounts or models have changed."""
         self._remembered = {}
         self._listed = None
+        self._served = {}
+        self.standing.facts_changed()
 
     # --- model string to route ----------------------------------------------------------------------------------------
 
@@ -140,8 +92,7 @@ class Router:
         seen = (*seen, model)
         combo = self._registry.combos.get(model)
         if combo is not None:
-            entries = tuple(self._entry(entry, seen) for entry in combo.models)
-            return Route(name=model, entries=entries, strategy=combo.strategy, is_combo=True, loss=combo.loss)
+            return self._combo(combo, seen)
         prefix, slash, rest = model.partition("/")
         provider = self._registry.prefixes.get(prefix) if slash and rest else None
         if provider is not None:
@@ -159,6 +110,31 @@ class Router:
                 choices = ", ".join(f"{self._prefix(owner)}/{model}" for owner in owners)
                 raise ModelNotFound(f"several providers serve {model!r}", fix=f"say which: {choices}", param="model")
         raise self._not_found(model)
+
+    def _combo(self, combo: "Combo", seen: tuple[str, ...]) -> Route:
+        by_target: dict[Target, Leg | Route] = {}
+        names: dict[Target, str] = {}
+        around: dict[Target, tuple[Target, ...]] = {}
+        observers = [combo.strategy]
+        for model in combo.models:
+            entry = self._entry(model, seen)
+            by_target.setdefault(entry.target, entry)
+            names.setdefault(entry.target, model)
+            if isinstance(entry, Route):
+                observers += entry.observers
+                around |= {leg: (entry.target, *inner) for leg, inner in legs(entry)}
+        return Route(
+            name=combo.name,
+            entries=tuple(by_target.values()),
+            strategy=combo.strategy,
+            is_combo=True,
+            loss=combo.loss,
+            by_target=by_target,
+            targets=tuple(by_target),
+            names=names,
+            around=around,
+            observers=tuple(observers),
+        )
 
     def _entry(self, model: str, seen: tuple[str, ...]) -> "Leg | Route":
         """A combo's entry; one that leads nowhere stays in the list with its reason."""
@@ -191,13 +167,19 @@ class Router:
         accounts = self._accounts.of(provider_name)
         target = Target(provider=provider_name, model=model_id)
         known = self._known(provider_name).get(model_id)
-        candidates = tuple(
-            candidate
+        by_target = {
+            candidate.target: candidate
             for account in accounts
-            if (candidate := self._candidate(provider, account, model_id, known)) is not None
-        )
-        if candidates:
-            return Leg(target=target, candidates=candidates)
+            if (candidate := self._candidate(provider, account, target, known)) is not None
+        }
+        if by_target:
+            return Leg(
+                target=target,
+                candidates=tuple(by_target.values()),
+                strategy=self._registry.account_strategies.get(provider_name),
+                by_target=by_target,
+                targets=tuple(by_target),
+            )
         if known is None and not provider.facts.any_model:
             return None
         reason = (
@@ -208,22 +190,33 @@ class Router:
         return Leg(target=target, candidates=(), reason=reason)
 
     def _candidate(
-        self, provider: Provider, account: Account, model_id: str, known: ModelFacts | None
+        self, provider: Provider, account: Account, leg: Target, known: ModelFacts | None
     ) -> Candidate | None:
-        live = None if account.models is None else next((m for m in account.models if m.id == model_id), None)
+        live = None if account.models is None else next((m for m in account.models if m.id == leg.model), None)
         if live is None and not provider.facts.any_model and (account.models is not None or known is None):
             return None
-        facts = known or live or ModelFacts(id=model_id)
+        facts = self._priced(leg, known or live)
         transport = provider.facts.transport or self._default_transport
         return Candidate(
-            target=Target(provider=provider.facts.name, model=model_id, account=account.name),
+            target=replace(leg, account=account.name),
             provider=provider,
             account=account,
             model=facts,
             translator=self._registry.translators[facts.dialect or provider.facts.dialect],
             transport=self._transports[transport],
             adapts=provider.adapts(facts),
+            leg=leg,
         )
+
+    def _priced(self, leg: Target, known: ModelFacts | None) -> ModelFacts:
+        price = self._registry.prices.get((leg.provider, leg.model))
+        return priced(known or ModelFacts(id=leg.model), price)
+
+    def _facts(self, target: Target) -> ModelFacts | None:
+        """What is known of a leg's or candidate's model; None for a combo."""
+        if target.provider not in self._registry.providers:
+            return None
+        return self._priced(target, self._models(target.provider).get(target.model))
 
     def _known(self, provider_name: str) -> Mapping[str, ModelFacts]:
         return {model.id: model for model in self._registry.providers[provider_name].facts.models}
@@ -235,12 +228,16 @@ class Router:
 
     def _models(self, provider_name: str) -> Mapping[str, ModelFacts]:
         """What a provider is known to serve, over all its accounts; live lists first."""
+        served = self._served.get(provider_name)
+        if served is not None:
+            return served
         known = self._known(provider_name)
         live = [account.models for account in self._accounts.of(provider_name)]
         shown_by_facts = not live or any(models is None for models in live)
         found = dict(known) if shown_by_facts else {}
         for model in itertools.chain.from_iterable(models or () for models in live):
             found.setdefault(model.id, known.get(model.id, model))
+        self._served[provider_name] = found
         return found
 
     def _not_found(self, model: str) -> ModelNotFound:
@@ -258,23 +255,19 @@ class Router:
 
     # --- route to candidates ------------------------------------------------------------------------------------------
 
-    def candidates(self, route: Route, context: RouteContext) -> list[Candidate]:
-        """All candidates of a route, best first, each once."""
-        if len(route.entries) == 1 and isinstance(route.entries[0], Leg):
-            return list(route.entries[0].candidates)
-        found: dict[Target, Candidate] = {}
-        for entry in self._ordered(route, context):
-            of_entry = entry.candidates if isinstance(entry, Leg) else self.candidates(entry, context)
-            for candidate in of_entry:
-                found.setdefault(candidate.target, candidate)
-        return list(found.values())
+    def candidates(self, route: Route, context: RouteContext | None) -> Iterator[Candidate]:
+        """All candidates of a route, best first, each once. Accounts and inner combos are ordered when it is their turn.
 
-    @staticmethod
-    def _ordered(route: Route, context: RouteContext) -> Iterable["Leg | Route"]:
-        if route.strategy is None:
-            return route.entries
-        by_target = {entry.target: entry for entry in route.entries}
-        return [by_target[target] for target in route.strategy.order(list(by_target), context)]
+        Without a context no strategy is asked, so that none counts a turn: the lists keep their order.
+        """
+        found = walk(route, context)
+        return once(found) if route.around else found
+
+    def begin(self, route: Route, candidate: Candidate, now_s: float) -> Running:
+        """An attempt at one of the route's candidates is being sent."""
+        targets = (candidate.target, candidate.leg, *route.around.get(candidate.leg, ()))
+        pool = self._registry.account_strategies.get(candidate.leg.provider)
+        return self.standing.begin(targets, now_s, route.observers if pool is None else (*route.observers, pool))
 
     # --- what can be asked for ----------------------------------------------------------------------------------------
 
@@ -302,23 +295,3 @@ class Router:
     def _prefix(self, provider_name: str) -> str:
         aliases = self._registry.providers[provider_name].facts.aliases
         return aliases[0] if aliases else provider_name
-
-
-# --- wildcards --------------------------------------------------------------------------------------------------------
-
-
-def specificity(pattern: str) -> int:
-    """How closely a wildcard pattern describes its models; the highest wins."""
-    runs, singles = pattern.count("*"), pattern.count("?")
-    literals = len(pattern) - runs - singles
-    return len(pattern) + 10 * literals - 50 * runs - 5 * singles
-
-
-def _is_pattern(name: str) -> bool:
-    return "*" in name or "?" in name
-
-
-@functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    body = "".join(".*" if char == "*" else "." if char == "?" else re.escape(char) for char in pattern)
-    return re.compile(body, re.IGNORECASE | re.DOTALL)

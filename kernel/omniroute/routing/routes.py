@@ -1,0 +1,114 @@
+"""Where a model string leads: a model at a provider on its accounts, or a combo of such. Looked up once, walked per request."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from omniroute.contracts import (
+    Account,
+    CredentialPlace,
+    LossPolicy,
+    ModelFacts,
+    Provider,
+    RouteContext,
+    Strategy,
+    Target,
+    Translator,
+    Transport,
+)
+
+__all__ = ["Candidate", "Leg", "Route", "legs", "once", "walk"]
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to serve a request, with everything looked up that does not depend on the request."""
+
+    target: Target
+    provider: Provider
+    account: Account
+    model: ModelFacts
+    translator: Translator
+    transport: Transport
+    adapts: bool
+    """The provider may want the request changed; False allows relaying without decoding."""
+    leg: Target
+    """Itself without the account."""
+
+    @property
+    def place(self) -> CredentialPlace:
+        return self.translator.credential
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a route: a model at a provider, on each account that has it."""
+
+    target: Target
+    candidates: tuple[Candidate, ...]
+    reason: str = ""
+    """Why there are none."""
+    strategy: Strategy | None = None
+    """Chooses among the accounts; None keeps their order."""
+    by_target: Mapping[Target, Candidate] = {}
+    targets: tuple[Target, ...] = ()
+
+    def ordered(self, context: RouteContext | None) -> Iterable[Candidate]:
+        if self.strategy is None or context is None or len(self.targets) < 2:
+            return self.candidates
+        order = self.strategy.order(self.targets, context)
+        return self.candidates if order is self.targets else map(self.by_target.__getitem__, order)
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model string leads."""
+
+    name: str
+    entries: tuple["Leg | Route", ...]
+    strategy: Strategy | None = None
+    """None keeps the order of `entries`."""
+    is_combo: bool = False
+    loss: LossPolicy | None = None
+    """The combo's word on what translation may lose."""
+    by_target: Mapping[Target, "Leg | Route"] = {}
+    targets: tuple[Target, ...] = ()
+    names: Mapping[Target, str] = {}
+    """What the combo's list calls each of `targets`."""
+    around: Mapping[Target, tuple[Target, ...]] = {}
+    """The combos inside this one that each leg is in."""
+    observers: tuple[Strategy, ...] = ()
+    """The strategies of this combo and those inside it."""
+
+    @property
+    def target(self) -> Target:
+        return Target(provider="", model=self.name)
+
+    def ordered(self, context: RouteContext | None) -> Iterable["Leg | Route"]:
+        if self.strategy is None or context is None:
+            return self.entries
+        order = self.strategy.order(self.targets, replace(context, combo=self.name, names=self.names))
+        return self.entries if order is self.targets else map(self.by_target.__getitem__, order)
+
+
+def walk(route: Route, context: RouteContext | None) -> Iterator[Candidate]:
+    for entry in route.ordered(context):
+        if isinstance(entry, Leg):
+            yield from entry.ordered(context)
+        else:
+            yield from walk(entry, context)
+
+
+def legs(route: Route) -> Iterator[tuple[Target, tuple[Target, ...]]]:
+    """Each leg in a combo, with the combos between the two."""
+    for target, entry in route.by_target.items():
+        if isinstance(entry, Leg):
+            yield target, ()
+        else:
+            yield from ((leg, (target, *inner)) for leg, inner in legs(entry))
+
+
+def once(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    seen: set[Target] = set()
+    for candidate in candidates:
+        if candidate.target not in seen:
+            seen.add(candidate.target)
+            yield candidate
