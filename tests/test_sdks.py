@@ -157,8 +157,24 @@ async def world(start_gateway):
         base_url = "{messages.base_url}"
         api_key = "upstream-key-2"
 
+        [providers.busy]
+        dialect = "openai-chat"
+        base_url = "{chat.base_url}"
+        api_key = "upstream-key-1"
+
+        [providers.calm]
+        dialect = "anthropic"
+        base_url = "{messages.base_url}"
+        api_key = "upstream-key-2"
+
         [combos.both]
         models = ["chatty/big", "wordy/big"]
+
+        [combos.whole]
+        models = ["busy/whole", "calm/big"]
+
+        [combos.streamed]
+        models = ["busy/streamed", "calm/big"]
         """
         async with start_gateway(settings) as gateway:
             world = World(gateway, chat, messages)
@@ -402,9 +418,9 @@ async def test_an_unknown_model_is_not_found_and_names_the_closest(world):
 async def test_a_combo_falls_back_before_the_first_content(world, stream):
     world.chat.queue(failure(503, "chatty/big"))
     answer = await world.openai.chat.completions.with_raw_response.create(
-        model="both", messages=[{"role": "user", "content": QUESTION}], stream=stream
+        model="streamed" if stream else "whole", messages=[{"role": "user", "content": QUESTION}], stream=stream
     )
-    assert (answer.headers["x-omniroute-provider"], answer.headers["x-omniroute-attempts"]) == ("wordy", "2")
+    assert (answer.headers["x-omniroute-provider"], answer.headers["x-omniroute-attempts"]) == ("calm", "2")
 
 
 @BEHIND

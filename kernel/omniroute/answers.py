@@ -90,9 +90,9 @@ class Answers:
         client = exchange.translator
         if not exchange.head.stream:
             return Answer(body=client.encode_response(response, exchange.request()), usage=response.usage)
-        encoder, write = client.response_encoder(exchange.request()), self._client_framing(exchange).encode
+        encoder, writer = client.response_encoder(exchange.request()), self._client_framing(exchange).writer()
         frames = [frame for event in explode(response) for frame in encoder.feed(event)]
-        body = b"".join(map(write, [*frames, *encoder.close()]))
+        body = b"".join(map(writer.encode, [*frames, *encoder.close()])) + writer.close()
         return Answer(body=body, usage=response.usage, is_stream=True)
 
     # --- streams ------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ class Answers:
         relay: Relay | None = None
         if shaped.request is None and not candidate.provider.facts.is_quirky:
             watch = self._passports.watcher(candidate.translator.dialect, candidate.target.provider)
-            passage = relay = Relay(framing, candidate.translator.tap(), watch)
+            passage = relay = Relay(framing, candidate.translator.tap(), watch, self._client_framing(exchange))
         else:
             passage = self._translation(exchange, candidate, shaped, framing)
         seen, held, closed = b"", b"", False
@@ -134,7 +134,7 @@ class Answers:
         )
 
     def _client_framing(self, exchange: Exchange) -> Framing:
-        return self._framings[exchange.translator.framing]
+        return self._framings[exchange.translator.stream_framing(exchange.params)]
 
 
 async def _refusal(stream: UpstreamStream, candidate: Candidate) -> UpstreamError:

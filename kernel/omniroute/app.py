@@ -44,7 +44,12 @@ def build_app(gateway: "Gateway") -> "Front":
     framings = registry.framings
     passports = Passports(translators)
     attempts = Attempts(
-        settings, Answers(framings, passports), passports, registry.translators, agent=f"omniroute/{__version__}"
+        settings,
+        gateway.router,
+        Answers(framings, passports),
+        passports,
+        registry.translators,
+        agent=f"omniroute/{__version__}",
     )
     pipeline = Pipeline(
         settings=settings,
@@ -52,8 +57,9 @@ def build_app(gateway: "Gateway") -> "Front":
         router=gateway.router,
         attempts=attempts,
         telemetry=gateway.telemetry,
-        content_types={name: framings[t.framing].content_type.encode() for name, t in registry.translators.items()},
+        content_types={name: framing.content_type.encode() for name, framing in framings.items()},
         token_counts=TokenCounts(registry.token_counters.values()),
+        redactor=gateway.redactor,
         is_draining=lambda: gateway.draining,
     )
     models = ModelsList(translators, gateway.router, registry.authenticators)

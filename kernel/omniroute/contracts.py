@@ -73,6 +73,7 @@ __all__ = [
     "Transport",
     "UpstreamOperation",
     "UpstreamStream",
+    "Writer",
 ]
 
 Operation: TypeAlias = Literal["chat", "count_tokens", "models"]
@@ -183,6 +184,15 @@ class Splitter(Protocol):
         ...
 
 
+class Writer(Protocol):
+    """Frames in, bytes out; sync, one per response."""
+
+    def encode(self, frame: Frame) -> bytes: ...
+    def close(self) -> bytes:
+        """What stands behind the last frame, be it the stream's end or its error."""
+        ...
+
+
 class Framing(Protocol):
     """How a dialect cuts its stream into frames. Sync, pure."""
 
@@ -190,7 +200,13 @@ class Framing(Protocol):
     content_type: str
 
     def splitter(self) -> Splitter: ...
-    def encode(self, frame: Frame) -> bytes: ...
+    def encode(self, frame: Frame) -> bytes:
+        """The frame alone."""
+        ...
+
+    def writer(self) -> Writer:
+        """For a whole stream: with what stands around and between its frames."""
+        ...
 
 
 # --- translator -------------------------------------------------------------------------------------------------------
@@ -364,6 +380,10 @@ class Translator(Protocol):
         return {}
 
     # answers
+    def stream_framing(self, params: Mapping[str, str]) -> str:
+        """Name of the framing that a client's stream is to have, where the request may choose one; `framing` by default."""
+        return self.framing
+
     def response_decoder(self) -> Decoder: ...
     def decode_response(self, body: bytes) -> ChatResponse:
         """Raises `UpstreamGarbled` when the body is no answer of this dialect."""
@@ -372,6 +392,10 @@ class Translator(Protocol):
     def response_encoder(self, request: ChatRequest) -> Encoder: ...
     def encode_response(self, response: ChatResponse, request: ChatRequest) -> bytes: ...
     def tap(self) -> Tap: ...
+    def needs_rewrite(self, body: bytes) -> bool:
+        """Whether a whole answer bends the dialect's rules: as `Tap.needs_rewrite` for streams. Looks no closer than it must."""
+        return False
+
     def decode_usage(self, body: bytes) -> Usage | None:
         """Usage of a relayed, whole answer. Raises `UpstreamGarbled` when the body is no JSON object."""
         ...
@@ -600,6 +624,10 @@ class Provider(Protocol):
         """What an answer means; None when it is no failure. Not called for status 200."""
         ...
 
+    def bucket(self, model: ModelFacts) -> str:
+        """Whatever shares a rate limit or quota of an account has one name: by default each model is its own bucket."""
+        return model.id
+
     def list_models(self, account: Account, place: CredentialPlace) -> ModelListing | None:
         """None when the provider has no model endpoint."""
         ...
@@ -612,7 +640,7 @@ class Provider(Protocol):
 # --- strategy ---------------------------------------------------------------------------------------------------------
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """Where a request can go. `account` is empty while only combo entries are being ordered."""
 
     provider: str

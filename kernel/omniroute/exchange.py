@@ -17,7 +17,8 @@ from omniroute.contracts import (
 from omniroute.errors import GatewayError, PayloadTooLarge
 from omniroute.ids import new_ulid
 from omniroute.model import ChatRequest, Loss, Usage
-from omniroute.routing import Candidate
+from omniroute.routing import Candidate, Route
+from omniroute.standing import Running
 
 __all__ = ["Exchange", "Receive", "Scope", "Send"]
 
@@ -50,6 +51,8 @@ class Exchange:
         "relayed",
         "request_id",
         "response_bytes",
+        "route",
+        "running",
         "served_by",
         "started",
         "started_at_s",
@@ -83,7 +86,10 @@ class Exchange:
         self.started_at_s = time.time()
         self.client_gone = False
         self.attempts: list[AttemptRecord] = []
+        self.route: Route | None = None
         self.served_by: Candidate | None = None
+        self.running: Running | None = None
+        """The last attempt that was sent."""
         self.relayed = False
         self.losses: tuple[Loss, ...] = ()
         self.loss_policy: LossPolicy = "allow"

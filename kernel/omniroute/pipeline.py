@@ -5,13 +5,14 @@ prepared stands ready in the registry; a request meets neither pluggy nor the di
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from omniroute.answers import Answer, Opened
 from omniroute.attempts import Attempts
 from omniroute.clock import Watch
-from omniroute.contracts import Authenticator, Headers, Outcome, Principal, RouteContext
+from omniroute.contracts import Authenticator, Headers, Principal, RouteContext
 from omniroute.errors import (
     AuthenticationFailed,
     Draining,
@@ -23,9 +24,9 @@ from omniroute.errors import (
 )
 from omniroute.exchange import Exchange, Receive, Scope
 from omniroute.json_guard import check_json
-from omniroute.logs import get_logger, log_request
+from omniroute.logs import Redactor, get_logger, log_request
 from omniroute.model import Loss
-from omniroute.routing import Candidate, Route, Router
+from omniroute.routing import Candidate, Router
 from omniroute.server.messages import ClientDisconnected, read_body
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
@@ -39,6 +40,7 @@ __all__ = ["Pipeline"]
 log = get_logger(__name__)
 
 STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+BYTES_PER_TOKEN = 4
 ESTIMATED = ((b"x-omniroute-estimated", b"true"),)
 
 
@@ -53,9 +55,11 @@ class Pipeline:
         telemetry: "Telemetry",
         content_types: Mapping[str, bytes],
         token_counts: TokenCounts,
+        redactor: Redactor,
         is_draining: Callable[[], bool],
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """`content_types`: dialect -> the media type of its streams."""
+        """`content_types`: framing -> the media type of its streams. `draw` is the strategies' chance, 0 to 1."""
         self._authenticators = authenticators
         self._router = router
         self._attempts = attempts
@@ -65,7 +69,9 @@ class Pipeline:
         self._max_body_bytes = settings.limits.max_body_bytes
         self._max_json_depth = settings.limits.max_json_depth
         self._loss_policy = settings.translation.loss
+        self._redactor = redactor
         self._is_draining = is_draining
+        self._draw = draw
 
     # --- the whole of it ----------------------------------------------------------------------------------------------
 
@@ -89,6 +95,8 @@ class Pipeline:
             log.exception("request failed", request_id=exchange.request_id, exc_info=error)
             await self._refuse(exchange, self._our_fault(exchange))
         finally:
+            if exchange.running is not None:  # the client has left and the gateway stops by nobody's fault
+                exchange.running.end(ok=True if exchange.outcome == "ok" else None)
             record = exchange.record()
             log_request(record)
             self._telemetry.record(record)
@@ -104,18 +112,21 @@ class Pipeline:
     async def _serve(self, exchange: Exchange) -> None:
         check_json(exchange.body, max_depth=self._max_json_depth)
         head = exchange.head = exchange.translator.read_head(exchange.body, exchange.params, exchange.headers)
-        route = self._router.resolve(head.model)
+        route = exchange.route = self._router.resolve(head.model)
         assert exchange.principal is not None
         exchange.loss_policy = exchange.principal.loss or route.loss or self._loss_policy
-        now_s = asyncio.get_running_loop().time()
-        candidates = self._router.candidates(
-            route, RouteContext(combo=route.name if route.is_combo else "", session=head.session, now_s=now_s)
-        )
         if exchange.operation == "count_tokens":
-            await self._count_tokens(exchange, candidates)
+            await self._count_tokens(exchange, list(self._router.candidates(route, None)))
             return
-        answer = await self._attempts.first(exchange, candidates)
-        self._observe(exchange, route)
+        context = RouteContext(
+            combo="",
+            session=head.session,
+            now_s=asyncio.get_running_loop().time(),
+            draw=self._draw,
+            standing=self._router.standing.view,
+            input_tokens_estimate=len(exchange.body) // BYTES_PER_TOKEN,
+        )
+        answer = await self._attempts.first(exchange, self._router.candidates(route, context))
         if exchange.losses and exchange.loss_policy == "warn":
             log.warning(
                 "translation loses", request_id=exchange.request_id, losses=[_shown(x) for x in exchange.losses]
@@ -135,7 +146,7 @@ class Pipeline:
         await exchange.send(answer.body, more=False)
 
     def _content_type(self, exchange: Exchange) -> bytes:
-        return self._content_types[exchange.translator.dialect]
+        return self._content_types[exchange.translator.stream_framing(exchange.params)]
 
     async def _stream(self, exchange: Exchange, opened: Opened) -> None:
         """Pass the stream on until it ends in one of two ways: whole, or with the dialect's error event."""
@@ -147,6 +158,8 @@ class Pipeline:
             last = b"" if opened.closed else await self._relay(exchange, opened)
             exchange.outcome = "ok"
         except UpstreamError as error:
+            if exchange.running is not None:
+                exchange.running.end(ok=False, error=error.code)
             last = self._break_off(exchange, passage, error)
         except asyncio.CancelledError:
             if exchange.client_gone:
@@ -198,26 +211,25 @@ class Pipeline:
 
     # --- the ends -----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _break_off(exchange: Exchange, passage: Passage, error: GatewayError) -> bytes:
+    def _break_off(self, exchange: Exchange, passage: Passage, error: GatewayError) -> bytes:
         exchange.outcome, exchange.error = "error", error.code
-        return passage.fail(error)
+        return passage.fail(self._discreet(error))
 
     @staticmethod
     def _our_fault(exchange: Exchange) -> InternalError:
         return InternalError("the gateway failed", why=f"its log has the rest under {exchange.request_id}")
 
-    @staticmethod
-    async def _refuse(exchange: Exchange, error: GatewayError) -> None:
+    async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
         if not exchange.started:
-            await exchange.refuse(error)
+            await exchange.refuse(self._discreet(error))
 
-    @staticmethod
-    def _observe(exchange: Exchange, route: Route) -> None:
-        if route.strategy is not None and exchange.served_by is not None:
-            route.strategy.observe(
-                Outcome(target=exchange.served_by.target, ok=True, latency_s=exchange.first_content_s or 0.0)
-            )
+    def _discreet(self, error: GatewayError) -> GatewayError:
+        """An upstream that repeats a credential does not get it any further."""
+        error.message = self._redactor.known(error.message)
+        error.why = error.why and self._redactor.known(error.why)
+        error.fix = error.fix and self._redactor.known(error.fix)
+        error.param = error.param and self._redactor.known(error.param)
+        return error
 
 
 class _Presence:

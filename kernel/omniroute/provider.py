@@ -136,6 +136,10 @@ class FactsProvider:
             message = KEY_LIKE.sub("***", message)
         return kind(message, status=status, retry_after_s=refusal.retry_after_s)
 
+    def bucket(self, model: ModelFacts) -> str:
+        """Each model has limits of its own."""
+        return model.id
+
     # --- what there is
 
     def list_models(self, account: Account, place: CredentialPlace) -> ModelListing | None:

@@ -1,0 +1,117 @@
+"""Which candidates may be asked now: cooling and circuit breakers as one question, and what an attempt means for both."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from omniroute import breaker
+from omniroute.breaker import Breaker
+from omniroute.cooling import Cooling, Hold, Mark, Ticket
+from omniroute.errors import UpstreamError
+from omniroute.routing import Candidate
+
+__all__ = ["Health", "RetryBudget", "Visit"]
+
+FEWEST_RETRIES = 3
+RETRY_SHARE = 0.2
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """One attempt at a candidate that is under way."""
+
+    cooling: Ticket
+    circuit: breaker.Ticket
+
+
+class Health:
+    """One per gateway. In memory, sync; `cooling` and `breaker` may be read by whoever explains."""
+
+    def __init__(
+        self,
+        *,
+        cap_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.clock = clock
+        self.cooling = Cooling(cap_s=cap_s, clock=clock)
+        self.breaker = Breaker(clock=clock, draw=draw)
+
+    def hold(self, candidate: Candidate, *, alone: bool = False) -> Hold | None:
+        """Why the candidate is left out now; None when it may be asked. `alone`: the request has no other."""
+        if not (self.cooling or self.breaker):
+            return None
+        cooling = self.cooling.hold(candidate.target, _bucket(candidate), alone=alone)
+        circuit = self.breaker.holding(_circuit(candidate)) if self.breaker else None
+        if circuit is None:
+            return cooling
+        assert circuit.due_s is not None
+        may_insist = self.breaker.may_insist(circuit) and (cooling is None or cooling.may_insist)
+        if cooling is not None and cooling.due_s > circuit.due_s:
+            return msgspec.structs.replace(cooling, may_insist=may_insist)
+        return Hold(reason="breaker_open", since_s=circuit.opened_s, due_s=circuit.due_s, may_insist=may_insist)
+
+    @contextmanager
+    def visit(self, candidate: Candidate) -> Iterator[Visit]:
+        """Around an attempt: others keep away from what it probes until it is over."""
+        visit = Visit(self.cooling.enter(candidate.target, _bucket(candidate)), self.breaker.enter(_circuit(candidate)))
+        try:
+            yield visit
+        finally:
+            self.cooling.leave(visit.cooling)
+            self.breaker.leave(visit.circuit)
+
+    def succeeded(self, visit: Visit) -> None:
+        self.cooling.succeeded(visit.cooling)
+        self.breaker.succeeded(visit.circuit)
+
+    def failed(self, visit: Visit, error: UpstreamError) -> Mark | None:
+        """The new mark, if there is one. What names no account and is not the request's own fault counts for the breaker;
+        any other refusal shows that the upstream is alive."""
+        if error.cools == "nothing" and error.try_next:
+            self.breaker.failed(visit.circuit)
+            return None
+        self.breaker.succeeded(visit.circuit)
+        return self.cooling.failed(visit.cooling, error)
+
+
+class RetryBudget:
+    """Retries that are under way, over all requests: no more than a share of the requests there are.
+
+    A retry is another attempt at a provider that has already failed the same request. Asking another provider is none: it
+    loads nobody twice.
+    """
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._retries = 0
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+
+    def allows(self) -> bool:
+        return self._retries < max(FEWEST_RETRIES, RETRY_SHARE * self._requests)
+
+    @contextmanager
+    def retry(self) -> Iterator[None]:
+        self._retries += 1
+        try:
+            yield
+        finally:
+            self._retries -= 1
+
+
+def _bucket(candidate: Candidate) -> str:
+    return candidate.provider.bucket(candidate.model)
+
+
+def _circuit(candidate: Candidate) -> breaker.Key:
+    return candidate.target.provider, candidate.account.base_url, candidate.target.model

@@ -1,0 +1,143 @@
+import contextlib
+
+import pytest
+
+from omniroute.api import (
+    Account,
+    CredentialRejected,
+    FactsProvider,
+    ModelFacts,
+    Overloaded,
+    ProviderFacts,
+    RateLimited,
+    StreamBroken,
+    Target,
+    UpstreamFailed,
+    UpstreamGarbled,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from omniroute.breaker import CONSECUTIVE, INSIST_S
+from omniroute.health import Health, RetryBudget
+from omniroute.routing import Candidate
+from omniroute.testing import FakeClock
+
+FACTS = ProviderFacts(name="p", dialect="openai-chat", base_url="http://127.0.0.1:1/v1")
+
+
+class OneQuota(FactsProvider):
+    """All models of an account share a quota."""
+
+    def bucket(self, model):
+        return "all"
+
+
+def candidate(account="a", model="m", provider=None):
+    target = Target(provider="p", model=model, account=account)
+    return Candidate(
+        target=target,
+        leg=target,
+        provider=provider or FactsProvider(FACTS),
+        account=Account(provider="p", name=account, base_url=FACTS.base_url),
+        model=ModelFacts(id=model),
+        translator=None,
+        transport=None,
+        adapts=False,
+    )
+
+
+class World:
+    def __init__(self):
+        self.clock = FakeClock()
+        self.health = Health(cap_s=3600, clock=self.clock.monotonic, draw=lambda: 0.5)
+
+    def fail(self, error, at=None):
+        with self.health.visit(at or candidate()) as visit:
+            return self.health.failed(visit, error)
+
+    def reason(self, at=None, **options):
+        hold = self.health.hold(at or candidate(), **options)
+        return hold and hold.reason
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UpstreamFailed, "breaker_open"),
+        (UpstreamUnreachable, "breaker_open"),
+        (UpstreamTimeout, "breaker_open"),
+        (UpstreamGarbled, "breaker_open"),
+        (StreamBroken, "breaker_open"),
+        (UpstreamRefused, None),
+        (RateLimited, "throttled"),
+        (CredentialRejected, "auth_suspect"),
+        (Overloaded, "overloaded"),
+    ],
+)
+def test_a_failure_counts_for_the_breaker_or_cools_but_not_both(world, error, reason):
+    for _ in range(CONSECUTIVE):
+        world.fail(error("no"))
+    assert world.reason() == reason
+    assert (len(world.health.breaker) > 0) is (reason == "breaker_open")
+
+
+def test_an_open_circuit_is_open_for_every_account(world):
+    for _ in range(CONSECUTIVE):
+        world.fail(UpstreamFailed("500"))
+    assert world.reason(candidate("b")) == "breaker_open"
+    assert world.reason(candidate(model="n")) is None
+
+
+def test_an_upstream_that_refuses_is_alive(world):
+    for _ in range(3):
+        for _ in range(CONSECUTIVE - 1):
+            world.fail(UpstreamFailed("500"))
+        world.fail(UpstreamRefused("400"))
+    assert world.reason() is None
+
+
+def test_what_is_out_for_longest_is_what_is_told(world):
+    world.fail(RateLimited("no", retry_after_s=600))
+    for _ in range(CONSECUTIVE):
+        world.fail(UpstreamFailed("500"))
+    assert world.reason() == "throttled"
+    world.clock.advance(INSIST_S)
+    assert not world.health.hold(candidate()).may_insist
+    world.health.cooling.forget("p")
+    assert world.health.hold(candidate()).may_insist
+
+
+def test_models_that_share_a_bucket_cool_together(world):
+    shared = OneQuota(FACTS)
+    world.fail(RateLimited("no"), candidate(provider=shared))
+    assert world.reason(candidate(model="n", provider=shared)) == "throttled"
+    assert world.reason(candidate("b", provider=shared)) is None
+
+
+def test_a_visit_that_fails_in_any_way_gives_the_probe_back(world):
+    world.fail(Overloaded("no", retry_after_s=1))
+    world.clock.advance(1)
+    with contextlib.suppress(ZeroDivisionError), world.health.visit(candidate()):
+        assert world.reason() == "overloaded"
+        raise ZeroDivisionError
+    assert world.reason() is None
+
+
+@pytest.mark.parametrize(("requests", "retries"), [(1, 3), (15, 3), (16, 4), (20, 4), (100, 20)])
+def test_retries_are_a_fifth_of_what_runs_but_three_at_least(requests, retries):
+    budget = RetryBudget()
+    with contextlib.ExitStack() as running:
+        for _ in range(requests):
+            running.enter_context(budget.request())
+        allowed = 0
+        while budget.allows():
+            running.enter_context(budget.retry())
+            allowed += 1
+        assert allowed == retries
+    assert budget.allows()
