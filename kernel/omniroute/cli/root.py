@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("omniroute.cli.serve:serve", "Run the gateway."),
     "ask": ("omniroute.cli.ask:ask", "Ask a model one question, through the running gateway."),
     "models": ("omniroute.cli.models:models", "What the running gateway can serve."),
+    "translate": ("omniroute.cli.translate:translate", "Show what FILE becomes in another dialect."),
     "account": ("omniroute.cli.account:account", "Credentials for providers; several per provider."),
     "key": ("omniroute.cli.key:key", "Client keys for the model API."),
     "plugin": ("omniroute.cli.plugin:plugin", "Installed plugins."),
