@@ -2,6 +2,8 @@
 
 import re
 
+import msgspec
+
 from omniroute.api import (
     AudioPart,
     FilePart,
@@ -12,12 +14,13 @@ from omniroute.api import (
     ToolCallPart,
     Usage,
 )
+from omniroute_translator_anthropic.carriers import call_carrier, foreign, seal
 from omniroute_translator_anthropic.content import kept_block
 from omniroute_translator_anthropic.tools import call_input, fitting_id
 from omniroute_translator_anthropic.usage import wire_usage
-from omniroute_translator_anthropic.wire import Wire, own
+from omniroute_translator_anthropic.wire import DIALECT, Wire, own
 
-__all__ = ["message", "open_block", "shown", "whole_block"]
+__all__ = ["message", "open_block", "shown", "whole_blocks"]
 
 _FOREIGN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _BLOCK_KEYS = frozenset({"signature", "redacted_data", "block", "citations"})
@@ -54,8 +57,20 @@ def open_block(part: Part) -> Wire:
             return {"type": "text", "text": "", **extras}
 
 
-def whole_block(part: Part) -> Wire | None:
-    """The block with all of its content; None when there is nothing to show."""
+def whole_blocks(part: Part) -> list[Wire]:
+    """The block with all of its content, and before it what carries along other vendors' metadata; none for nothing."""
+    others = foreign(part.provider_metadata)
+    if isinstance(part, ReasoningPart):
+        mine = own(part.provider_metadata)
+        sealed = {**mine, **seal(mine, others, has_words=part.text != "")}
+        part = msgspec.structs.replace(part, provider_metadata={DIALECT: sealed})
+    block = _whole_block(part)
+    if block is None:
+        return []
+    return [call_carrier(part.id, others), block] if isinstance(part, ToolCallPart) and others else [block]
+
+
+def _whole_block(part: Part) -> Wire | None:
     block = open_block(part)
     match block["type"], part:
         case "text", TextPart() if "block" not in own(part.provider_metadata):

@@ -7,6 +7,7 @@ the metadata of its part or tool.
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import msgspec
 from msgspec import Raw
 
 from omniroute.api import (
@@ -28,6 +29,7 @@ from omniroute.api import (
     ToolResultPart,
 )
 from omniroute_translator_anthropic.blocks import read_content
+from omniroute_translator_anthropic.carriers import Carriers
 from omniroute_translator_anthropic.head import WireHead, decode_head, invalid, session_of
 from omniroute_translator_anthropic.wire import (
     BOOL,
@@ -52,23 +54,26 @@ _EFFORTS: Mapping[str, ReasoningEffort] = {effort: effort for effort in get_args
 def decode_request(body: bytes, params: Mapping[str, str], headers: Headers) -> ChatRequest:
     """Raises `InvalidRequest` with the JSON pointer to what is wrong."""
     try:
-        return _request(decode_head(body, params), Fields(body, ""), headers)
+        request = _request(decode_head(body, params), Fields(body, ""), headers)
     except Malformed as error:
         raise invalid(error) from None
+    is_count = params.get("operation") == "count_tokens"
+    return msgspec.structs.replace(request, operation="count_tokens") if is_count else request
 
 
 def _request(head: WireHead, fields: Fields, headers: Headers) -> ChatRequest:
     for name in WireHead.__struct_fields__:
         if name != "metadata":
             fields.take_raw(name)
-    messages = [*_system(fields.take_raw("system")), *_messages(head.messages)]
+    carriers = Carriers()
+    messages = [*_system(fields.take_raw("system")), *_messages(head.messages, carriers)]
     choice = fields.take_raw("tool_choice")
     user, metadata = _user(fields)
     thinking = _Thinking(fields)
     extensions: dict[str, Any] = {**fields.rest(), **metadata, **thinking.left}
     return ChatRequest(
         model=head.model,
-        messages=tuple(messages),
+        messages=carriers.close(messages),
         tools=_tools(head.tools),
         tool_choice=None if choice is None else _tool_choice(Fields(choice, "/tool_choice")),
         max_output_tokens=head.max_tokens,
@@ -84,6 +89,7 @@ def _request(head: WireHead, fields: Fields, headers: Headers) -> ChatRequest:
         user=user,
         session=session_of(head, headers),
         extensions={DIALECT: extensions} if extensions else {},
+        losses=tuple(carriers.losses),
     )
 
 
@@ -106,7 +112,7 @@ def _system(raw: Raw | None) -> list[Message]:
     return [Message(role="system", parts=parts)] if parts else []
 
 
-def _messages(raw: Raw) -> list[Message]:
+def _messages(raw: Raw, carriers: Carriers) -> list[Message]:
     messages: list[Message] = []
     for at, message in enumerate(read_list(raw, "/messages")):
         fields = Fields(message, f"/messages/{at}")
@@ -116,6 +122,7 @@ def _messages(raw: Raw) -> list[Message]:
             case "user":
                 messages.extend(_user_turn(content))
             case "assistant":
+                content = carriers.open(content)
                 parts = _allow(content, "an assistant turn", refuse=(ImagePart, ToolResultPart))
                 messages.append(Message(role="assistant", parts=parts))
             case "system":

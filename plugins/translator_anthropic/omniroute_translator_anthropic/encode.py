@@ -53,19 +53,28 @@ def _outgoing(request: ChatRequest) -> Outgoing:
     _limit_marks([*declared, *system], turns, extensions, ledger)
     wire: Wire = {
         "model": request.model,
-        "max_tokens": plan.max_tokens,
+        **_answer_fields(request, plan, traits, ledger),
         **_present("system", _system(system)),
         "messages": [{"role": turn.role, "content": [block.wire for block in turn.blocks]} for turn in turns],
         **_present("tools", [block.wire for block in declared]),
         **_present("tool_choice", choice),
         **_present("thinking", plan.thinking),
         **_present("output_config", output),
-        **_sampling(request.sampling, plan, traits, ledger),
-        **_present("metadata", _metadata(request, extensions)),
-        **({"stream": True} if request.stream else {}),
         **{name: value for name, value in extensions.items() if name not in _MERGED},
     }
     return Outgoing(body=ENCODER.encode(wire), losses=ledger.losses(), tool_names=names.changed())
+
+
+def _answer_fields(request: ChatRequest, plan: ThinkingPlan, traits: Traits, ledger: Ledger) -> Wire:
+    """What a body holds only when an answer is asked for: the service refuses it where tokens are to be counted."""
+    if request.operation == "count_tokens":
+        return {}
+    return {
+        "max_tokens": plan.max_tokens,
+        **_sampling(request.sampling, plan, traits, ledger),
+        **_present("metadata", _metadata(request, request.extensions.get(DIALECT, {}))),
+        **({"stream": True} if request.stream else {}),
+    }
 
 
 def _present(name: str, value: Any) -> Wire:

@@ -37,6 +37,7 @@ from omniroute.api import (
     UsageUpdate,
 )
 from omniroute_translator_anthropic.answer import message, open_block, shown
+from omniroute_translator_anthropic.carriers import call_carrier, foreign, seal
 from omniroute_translator_anthropic.errors import error_frame
 from omniroute_translator_anthropic.usage import stop_reason, wire_usage
 from omniroute_translator_anthropic.wire import DIALECT, ENCODER, Metadata, Wire, own
@@ -59,6 +60,8 @@ class _Part(msgspec.Struct):
     """What came before its turn."""
     metadata: dict[str, Any] = {}
     """Of this dialect; a signature comes at the end."""
+    foreign: Metadata = {}
+    """Of others, until it is on its way to the client."""
     block: int | None = None
     """The wire's index; None before the block is opened."""
     ended: bool = False
@@ -140,7 +143,8 @@ class MessageEncoder:
     def _part_start(self, event: PartStart) -> Iterable[Frame]:
         part = event.part
         self._has_calls = self._has_calls or isinstance(part, ToolCallPart)
-        entry = _Part(index=event.index, part=part, metadata=dict(own(part.provider_metadata)))
+        metadata = dict(own(part.provider_metadata))
+        entry = _Part(index=event.index, part=part, metadata=metadata, foreign=foreign(part.provider_metadata))
         entry.waiting.extend(_initial(event))
         self._parts.append(entry)
         return list(self._advance()) if len(self._parts) == 1 else ()
@@ -165,6 +169,7 @@ class MessageEncoder:
         while self._parts:
             first = self._parts[0]
             if first.block is None and _opens_at_once(first.part):
+                yield from self._carry(first)
                 yield self._open(first)
             for event in first.waiting:
                 yield from self._write(first, event)
@@ -186,6 +191,8 @@ class MessageEncoder:
                 delta = {"type": "input_json_delta", "partial_json": text}
             case MetadataDelta(provider_metadata=metadata):
                 part.metadata.update(own(metadata))
+                for dialect, fields in foreign(metadata).items():
+                    part.foreign[dialect] = {**part.foreign.get(dialect, {}), **fields}
                 return
             case _:
                 return
@@ -202,6 +209,8 @@ class MessageEncoder:
         return _frame({"type": "content_block_start", "index": part.block, "content_block": block})
 
     def _close(self, part: _Part) -> Iterator[Frame]:
+        if isinstance(part.part, ReasoningPart):
+            part.metadata.update(seal(part.metadata, part.foreign, has_words=part.block is not None))
         late = list(self._late_deltas(part))
         if part.block is None and (late or "redacted_data" in part.metadata):
             yield self._open(part)
@@ -210,6 +219,19 @@ class MessageEncoder:
         for delta in late:
             yield _delta(part.block, delta)
         yield _frame({"type": "content_block_stop", "index": part.block})
+        yield from self._carry(part)
+
+    def _carry(self, part: _Part) -> Iterator[Frame]:
+        """The block that goes with a call which other vendors have attached something to."""
+        if not isinstance(part.part, ToolCallPart) or not part.foreign:
+            return
+        block = call_carrier(part.part.id, part.foreign)
+        part.foreign = {}
+        opened = {**block, "signature": ""}
+        yield _frame({"type": "content_block_start", "index": self._blocks, "content_block": opened})
+        yield _delta(self._blocks, {"type": "signature_delta", "signature": block["signature"]})
+        yield _frame({"type": "content_block_stop", "index": self._blocks})
+        self._blocks += 1
 
     @staticmethod
     def _late_deltas(part: _Part) -> Iterator[Wire]:

@@ -6,6 +6,7 @@ import msgspec
 
 from omniroute.api import ChatRequest, Reasoning, ReasoningEffort
 from omniroute_translator_anthropic.families import Traits
+from omniroute_translator_anthropic.head import MAX_INT
 from omniroute_translator_anthropic.ledger import Ledger
 from omniroute_translator_anthropic.turns import THINKING, Turn, ends_in_prefill
 from omniroute_translator_anthropic.wire import DIALECT, Wire
@@ -39,7 +40,9 @@ def plan_thinking(
 ) -> ThinkingPlan:
     """`max_tokens` is planned here too, as thinking counts towards it."""
     max_tokens = request.max_output_tokens
-    if max_tokens is None:
+    if request.operation == "count_tokens":
+        max_tokens = MAX_INT  # there will be no answer that thinking could take the room from
+    elif max_tokens is None:
         max_tokens = traits.default_max_tokens
         ledger.invented("/max_tokens", f"the field is required; {max_tokens} was sent")
     off = ThinkingPlan(max_tokens=max_tokens)

@@ -23,6 +23,7 @@ from omniroute.api import (
     Usage,
 )
 from omniroute_translator_anthropic import decode, encode, errors, head, models, whole
+from omniroute_translator_anthropic.opaque import OPAQUE_KEYS, OPAQUE_MARK, OPAQUE_PATTERN
 from omniroute_translator_anthropic.stream_decoder import MessageDecoder
 from omniroute_translator_anthropic.stream_encoder import PING, MessageEncoder
 from omniroute_translator_anthropic.tap import MessageTap
@@ -54,6 +55,9 @@ class AnthropicTranslator(Translator):
     }
     credential = CredentialPlace(header="x-api-key", prefix="")
     keepalive = b"event: ping\ndata: " + PING.data + b"\n\n"
+    opaque_keys = OPAQUE_KEYS
+    opaque_mark = OPAQUE_MARK
+    opaque_pattern = OPAQUE_PATTERN
     models_header = VERSION_HEADER
 
     def read_head(self, body: bytes, params: Mapping[str, str], headers: Headers) -> RequestHead:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from omniroute.api import ChatResponse, Part, TextPart, ToolCallPart, UpstreamFailed, UpstreamGarbled, Usage
-from omniroute_translator_anthropic.answer import message, whole_block
+from omniroute_translator_anthropic.answer import message, whole_blocks
 from omniroute_translator_anthropic.blocks import read_answer_block
 from omniroute_translator_anthropic.errors import WireError, upstream_error
 from omniroute_translator_anthropic.stream_decoder import answer_extensions, unique_call
@@ -82,7 +82,7 @@ def encode_response(response: ChatResponse, model: str) -> bytes:
         raise UpstreamFailed("the upstream broke off its answer with an error")
     has_calls = any(isinstance(part, ToolCallPart) for part in response.parts)
     wire = message(response.id, response.model or model, response.usage)
-    wire["content"] = [block for part in response.parts if (block := whole_block(part)) is not None]
+    wire["content"] = [block for part in response.parts for block in whole_blocks(part)]
     wire.update(stop_reason(response.finish_reason, response.stop_sequence, has_calls=has_calls))
     wire.update(response.extensions.get(DIALECT, {}))
     return ENCODER.encode(wire)

@@ -98,8 +98,9 @@ STREAMS = [
             "start 0 thinking", "delta 0 thinking_delta hm", "delta 0 signature_delta S", "stop 0",
             "start 1 thinking", "delta 1 signature_delta T", "stop 1",
             "start 2 redacted_thinking", "stop 2",
+            "start 3 redacted_thinking", "stop 3",
         ],
-        id="thinking: the signature comes last; what another vendor hid is not shown",
+        id="thinking: the signature comes last; what has no words is redacted, whoever hid it",
     ),
     pytest.param(
         [

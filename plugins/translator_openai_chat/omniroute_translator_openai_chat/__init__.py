@@ -6,6 +6,8 @@ in its `adapt`. Conventions shared with other dialects:
 - A free-form (`custom`) tool call travels as the arguments `{"input": "<text>"}`, whoever declared the tool.
 - A text the model marked as a refusal carries `provider_metadata["openai-chat"]["refusal"]`.
 - A thought signature that came with a call is `provider_metadata["gemini"]["thought_signature"]`.
+- What other vendors want back rides to the client in `extra_content` of a call, packed by `carry` (see `extra_content`); it is
+  unpacked on the way in and never sent to an upstream.
 - `extensions["openai-chat"]["max_completion_tokens"]`, set by a provider, chooses that name for the limit on output.
 """
 

@@ -95,9 +95,10 @@ def content_texts(delta: Delta) -> Sequence[str]:
     return (delta.content,) if delta.content else ()
 
 
-def has_content(delta: Delta) -> bool:
+def has_more_than_text(delta: Delta) -> bool:
+    """Reasoning, a call, a file: something of which a part has been said for good."""
     return bool(
-        delta.content
+        (isinstance(delta.content, list) and delta.content)
         or delta.reasoning_content
         or delta.reasoning
         or delta.tool_calls

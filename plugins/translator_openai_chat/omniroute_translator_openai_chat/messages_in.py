@@ -24,6 +24,7 @@ from omniroute.api import (
     ToolCallPart,
     ToolResultPart,
 )
+from omniroute_translator_openai_chat.extra_content import Extra, read_extra
 from omniroute_translator_openai_chat.invalid import decode
 from omniroute_translator_openai_chat.names import digest
 from omniroute_translator_openai_chat.parts_in import REFUSAL, is_set, parts_of
@@ -51,7 +52,7 @@ def decode_messages(raw: Raw) -> tuple[tuple[Message, ...], list[Loss]]:
     history = History()
     for position, message in enumerate(wire):
         history.add(message, f"/messages/{position}")
-    return history.close(), list(unknown_fields(raw, wire))
+    return history.close(), [*history.losses, *unknown_fields(raw, wire)]
 
 
 def unknown_fields(raw: Raw, wire: list[MessageWire]) -> Iterator[Loss]:
@@ -69,6 +70,7 @@ class History:
     """Collects messages; knows which calls there have been."""
 
     def __init__(self) -> None:
+        self.losses: list[Loss] = []
         self._messages: list[Message] = []
         self._results: list[ToolResultPart] = []
         """Of the tool messages since the last other one."""
@@ -118,18 +120,16 @@ class History:
             self._results = []
 
     def _turn(self, message: AssistantWire, at: str) -> list[Part]:
-        parts: list[Part] = []
-        thought = message.reasoning_content or message.reasoning or ""
-        details = (
-            {DIALECT: {"reasoning_details": message.reasoning_details}} if is_set(message.reasoning_details) else {}
-        )
-        if thought or details:
-            parts.append(ReasoningPart(text=thought, provider_metadata=details))
+        calls = message.tool_calls or ()
+        extras = [self._extra(call, f"{at}/tool_calls/{position}") for position, call in enumerate(calls)]
+        signed = [extra.reasoning() for extra in extras]  # whole; in `reasoning_content` stand only its words again
+        parts: list[Part] = [*(signed[0] if any(signed) else reasoning_of(message))]
         parts += parts_of(message.content, f"{at}/content")
         if message.refusal:
             parts.append(TextPart(text=message.refusal, provider_metadata=REFUSAL))
-        for position, call in enumerate(message.tool_calls or ()):
-            parts.append(call_of(call, f"{at}/tool_calls/{position}"))
+        for position, (call, extra) in enumerate(zip(calls, extras, strict=True)):
+            parts += signed[position] if position else ()
+            parts.append(call_of(call, extra, f"{at}/tool_calls/{position}"))
             self._called.add(call.id)
         if message.function_call is not None:
             name = message.function_call.name
@@ -138,14 +138,28 @@ class History:
             parts.append(ToolCallPart(id=call_id, name=name, arguments=message.function_call.arguments or "{}"))
         return parts
 
+    def _extra(self, call: ToolCallWire, at: str) -> Extra:
+        extra = read_extra(call.extra_content)
+        if extra.is_damaged:
+            pointer = f"{at}/extra_content/omniroute/carrier"
+            self.losses.append(Loss(pointer=pointer, kind="dropped", reason="it came back damaged"))
+        return extra
+
     def _result(self, message: ToolResultWire | FunctionResultWire, call_id: str, at: str) -> None:
         parts = parts_of(message.content, f"{at}/content")
         carried = tuple(part for part in parts if isinstance(part, TextPart | ImagePart | FilePart))
         self._results.append(ToolResultPart(call_id=call_id, name=message.name, parts=carried))
 
 
-def call_of(call: ToolCallWire, at: str) -> ToolCallPart:
-    metadata = call_metadata(None if call.extra_content is UNSET else call.extra_content)
+def reasoning_of(message: AssistantWire) -> list[ReasoningPart]:
+    text = message.reasoning_content or message.reasoning or ""
+    details = message.reasoning_details
+    metadata = {DIALECT: {"reasoning_details": details}} if is_set(details) else {}
+    return [ReasoningPart(text=text, provider_metadata=metadata)] if text or metadata else []
+
+
+def call_of(call: ToolCallWire, extra: Extra, at: str) -> ToolCallPart:
+    metadata = extra.metadata
     if call.type == "custom":
         if call.custom is UNSET:
             raise InvalidRequest(f"{at}/custom is missing", param=f"{at}/custom")
@@ -157,17 +171,6 @@ def call_of(call: ToolCallWire, at: str) -> ToolCallPart:
     return ToolCallPart(
         id=call.id, name=call.function.name, arguments=call.function.arguments or "{}", provider_metadata=metadata
     )
-
-
-def call_metadata(extra: object) -> dict[str, dict[str, object]]:
-    """`extra_content` of a call, kept for its own dialect; a thought signature in it also for the vendor it is from."""
-    match extra:
-        case {"google": {"thought_signature": str(signature)}}:
-            return {DIALECT: {"extra_content": extra}, "gemini": {"thought_signature": signature}}
-        case None:
-            return {}
-        case _:
-            return {DIALECT: {"extra_content": extra}}
 
 
 def wrapped(text: str) -> str:

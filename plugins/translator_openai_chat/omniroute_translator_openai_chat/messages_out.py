@@ -21,6 +21,7 @@ from omniroute.api import (
     ToolCallPart,
     ToolResultPart,
 )
+from omniroute_translator_openai_chat.extra_content import for_upstream
 from omniroute_translator_openai_chat.names import ToolNames, fit_id
 from omniroute_translator_openai_chat.parts_out import assistant_content, own, report, text_content, user_wire
 from omniroute_translator_openai_chat.wire import (
@@ -157,7 +158,7 @@ class MessagesOut:
         wire.reasoning_content = "\n\n".join(texts) or None
 
     def _call(self, call: ToolCallPart) -> ToolCallWire:
-        extra = own(call).get("extra_content", UNSET)
+        extra = for_upstream(call.provider_metadata)
         name = self._names.sent(call.name)
         if call.name in self._custom:
             custom = CustomCallWire(name=name, input=custom_input(call.arguments))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from omniroute.api import AudioPart, FilePart, ImagePart, Loss, Part, TextPart, Tool
+from omniroute_translator_openai_chat.extra_content import SIGNATURE
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
     AssistantPartWire,
@@ -95,11 +96,11 @@ def report(part: Part | Tool, at: str, losses: list[Loss]) -> None:
         losses.append(
             Loss(pointer=f"{at}/cache_control", kind="dropped", reason=f"{DIALECT} has no cache marks of this form")
         )
-    if DIALECT in part.provider_metadata:
-        return  # what is here for others as well was read out of our own form
+    read_here = {SIGNATURE} if "extra_content" in own(part) else set()
     for dialect, fields in part.provider_metadata.items():
-        losses += (
-            Loss(pointer=f"{at}/{name}", kind="dropped", reason=f"only {dialect} knows {name}")
-            for name, value in fields.items()
-            if value
-        )
+        if dialect != DIALECT:
+            losses += (
+                Loss(pointer=f"{at}/{name}", kind="dropped", reason=f"only {dialect} knows {name}")
+                for name, value in fields.items()
+                if value and name not in read_here
+            )

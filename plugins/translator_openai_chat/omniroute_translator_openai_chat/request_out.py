@@ -37,6 +37,8 @@ USER_LENGTH = 64
 EFFORTS: tuple[tuple[int, ReasoningEffort], ...] = ((512, "minimal"), (1024, "low"), (8192, "medium"))
 """Thinking budget up to → effort; anything above is high."""
 RENAMED_LIMIT = re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))")
+FIXED_SAMPLING = ("temperature", "top_p")
+"""Fields that the families which reason take at 1 only."""
 WOVEN_IN = frozenset({"max_completion_tokens", "tool_choice"})
 """Extensions that say how a canonical field is to be sent."""
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -107,6 +109,11 @@ class RequestOut:
             "frequency_penalty": sampling.frequency_penalty,
             "stop": list(sampling.stop[:MAX_STOPS]) or None,
         }
+        if RENAMED_LIMIT.match(self._request.model):
+            for name in FIXED_SAMPLING:
+                if fields[name] not in (None, 1):
+                    self._lose(f"/{name}", f"{self._request.model} takes no value but 1")
+                    del fields[name]
         if sampling.top_k is not None:
             self._lose("/top_k", f"{DIALECT} has no top_k")
         for position in range(MAX_STOPS, len(sampling.stop)):

@@ -2,7 +2,8 @@
 
 It absorbs what servers of this dialect do: usage on any chunk or after the end, empty choices, several choices, roles and
 tool names that come again, ids that come late or never, tool indexes that are missing or start at 1, the whole call in one
-delta, pieces of several calls in turn, surrogate pairs cut in two, `stop` where there were tool calls.
+delta, pieces of several calls in turn, surrogate pairs cut in two, `stop` where there were tool calls, reasoning between
+`<think>` tags in the text.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,8 +43,9 @@ from omniroute_translator_openai_chat.chunks import (
     reasoning_texts,
 )
 from omniroute_translator_openai_chat.errors import upstream_error
+from omniroute_translator_openai_chat.extra_content import read_extra
 from omniroute_translator_openai_chat.folding import fold
-from omniroute_translator_openai_chat.messages_in import call_metadata
+from omniroute_translator_openai_chat.opening import Opening
 from omniroute_translator_openai_chat.parts_in import REFUSAL
 from omniroute_translator_openai_chat.usage import usage_of
 from omniroute_translator_openai_chat.wire import Answer, AnsweredImage, CallDelta, Delta, ToolCallDelta
@@ -96,6 +98,7 @@ class ChatDecoder:
         self._finish: FinishReason | None = None
         self._usage: Usage | None = None
         self._parts = 0
+        self._opening = Opening()
         self._speaking: tuple[Spoken, int] | None = None
         """The open part of text or reasoning, and its index."""
         self._calls: list[Call] = []
@@ -141,6 +144,7 @@ class ChatDecoder:
                 raise StreamBroken("the upstream's stream ended before its first event")
             raise StreamBroken("the upstream's stream ended before finish_reason")
         events: list[Event] = []
+        self._settle_opening(events)
         self._stop_speaking(events)
         for call in self._calls:
             self._end_call(call, events)
@@ -153,7 +157,9 @@ class ChatDecoder:
         for text in reasoning_texts(delta):
             self._speak("reasoning", text, events)
         for text in content_texts(delta):
-            self._speak("text", text, events)
+            self._text(text, events)
+        if delta.refusal or delta.images or delta.tool_calls or delta.function_call:
+            self._settle_opening(events)
         if delta.refusal:
             self._speak("refusal", delta.refusal, events)
         for image in delta.images or ():
@@ -169,6 +175,17 @@ class ChatDecoder:
         return self._parts - 1
 
     # --- text and reasoning -------------------------------------------------------------------------------------------
+
+    def _text(self, text: str, events: list[Event]) -> None:
+        if self._opening.is_over:
+            self._speak("text", text, events)
+            return
+        for kind, piece in self._opening.feed(text):
+            self._speak(kind, piece, events)
+
+    def _settle_opening(self, events: list[Event]) -> None:
+        for kind, piece in self._opening.close():
+            self._speak(kind, piece, events)
 
     def _speak(self, kind: Spoken, text: str, events: list[Event]) -> None:
         if not text:
@@ -250,7 +267,7 @@ class ChatDecoder:
         if piece.extra_content is not None:
             call.extra = piece.extra_content
             if call.part is not None:
-                events.append(MetadataDelta(index=call.part, provider_metadata=call_metadata(call.extra)))
+                events.append(MetadataDelta(index=call.part, provider_metadata=read_extra(call.extra).metadata))
         if call.part is not None:
             self._arguments(call, call.part, text, events)
             return
@@ -264,7 +281,8 @@ class ChatDecoder:
             call.id = f"call_{self._new_id()}"
         self._ids.add(call.id)
         call.part = index = self._next_part()
-        part = ToolCallPart(id=call.id, name=call.name, arguments="", provider_metadata=call_metadata(call.extra))
+        metadata = read_extra(call.extra).metadata
+        part = ToolCallPart(id=call.id, name=call.name, arguments="", provider_metadata=metadata)
         events.append(PartStart(index=index, part=part))
         if call.custom:
             events.append(ToolArgumentsDelta(index=index, text='{"input":"'))

@@ -4,7 +4,7 @@ Chunks carry one id, model and time; the role comes first, the finish reason onc
 `[DONE]` last. Text and argument deltas are the hot path: everything of their frame but the delta itself is made once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,6 +18,7 @@ from omniroute.api import (
     GatewayError,
     ImagePart,
     MetadataDelta,
+    Part,
     PartEnd,
     PartStart,
     ReasoningDelta,
@@ -33,6 +34,7 @@ from omniroute.api import (
     UsageUpdate,
 )
 from omniroute_translator_openai_chat.errors import error_frame
+from omniroute_translator_openai_chat.extra_content import Thoughts, for_client
 from omniroute_translator_openai_chat.messages_out import custom_input
 from omniroute_translator_openai_chat.parts_out import image_url, is_refusal
 from omniroute_translator_openai_chat.usage import usage_json
@@ -63,21 +65,16 @@ class Form:
             return "function_call"
         return FINISH.get(reason, "stop")
 
-    def call(self, part: ToolCallPart) -> dict[str, Any]:
-        """A whole call."""
+    def call(self, part: ToolCallPart, extra: Any) -> dict[str, Any]:
+        """A whole call. `extra` is its `extra_content`."""
         if part.name in self.custom:
             custom = {"name": part.name, "input": custom_input(part.arguments)}
-            return {"id": part.id, "type": "custom", "custom": custom, **extra_content(part)}
+            return {"id": part.id, "type": "custom", "custom": custom, **extra_field(extra)}
         function = {"name": part.name, "arguments": part.arguments or "{}"}
-        return {"id": part.id, "type": "function", "function": function, **extra_content(part)}
+        return {"id": part.id, "type": "function", "function": function, **extra_field(extra)}
 
 
-def extra_content(part: ToolCallPart | MetadataDelta) -> dict[str, Any]:
-    """What the upstream wants back with the call, in the field the dialect's clients echo."""
-    extra = part.provider_metadata.get(DIALECT, {}).get("extra_content")
-    signature = part.provider_metadata.get("gemini", {}).get("thought_signature")
-    if extra is None and signature:
-        extra = {"google": {"thought_signature": signature}}
+def extra_field(extra: Any) -> dict[str, Any]:
     return {} if extra is None else {"extra_content": extra}
 
 
@@ -118,7 +115,7 @@ def message_json(response: ChatResponse, form: Form) -> dict[str, Any]:
     text = "".join(part.text for part in texts if not is_refusal(part))
     refusal = "".join(part.text for part in texts if is_refusal(part))
     reasoning = "".join(part.text for part in response.parts if isinstance(part, ReasoningPart))
-    calls = [form.call(part) for part in response.parts if isinstance(part, ToolCallPart)]
+    calls = list(calls_json(response.parts, form))
     images = [image_json(part) for part in response.parts if isinstance(part, ImagePart)]
     message: dict[str, Any] = {
         "role": "assistant",
@@ -136,15 +133,26 @@ def message_json(response: ChatResponse, form: Form) -> dict[str, Any]:
     return message
 
 
+def calls_json(parts: Iterable[Part], form: Form) -> Iterator[dict[str, Any]]:
+    thoughts = Thoughts()
+    for index, part in enumerate(parts):
+        if isinstance(part, ReasoningPart):
+            thoughts.start(index, part)
+        elif isinstance(part, ToolCallPart):
+            yield form.call(part, for_client(part.provider_metadata, thoughts.take()))
+
+
 # --- the stream -------------------------------------------------------------------------------------------------------
 
 
 class OpenCall:
     """A call that is being written. `number` is its `index` on the wire; None where the client cannot be told of it."""
 
-    def __init__(self, number: int | None, part: ToolCallPart, whole: bool) -> None:
+    def __init__(self, number: int | None, part: ToolCallPart, extra: Any, whole: bool) -> None:
         self.number = number
         self.part = part
+        self.extra = extra
+        """Its `extra_content`, which is said once: clients join what comes twice."""
         self.whole = whole
         """Held back until it is complete: free text cannot be cut out of half a JSON string."""
         self.held: list[str] = []
@@ -161,6 +169,7 @@ class ChatEncoder:
         self._form = Form(request)
         self._head = self._before = self._after = b""
         self._calls: dict[int, OpenCall] = {}
+        self._thoughts = Thoughts()
         self._numbers = 0
         self._refusals: set[int] = set()
         self._usage: Usage | None = None
@@ -174,6 +183,7 @@ class ChatEncoder:
             case ToolArgumentsDelta():
                 return self._arguments(event)
             case ReasoningDelta():
+                self._thoughts.add(event.index, event.text)
                 return (self._chunk(b'{"reasoning_content":' + json(event.text) + b"}"),)
             case PartStart():
                 return self._start_part(event.index, event)
@@ -233,12 +243,14 @@ class ChatEncoder:
                     self._refusals.add(index)
                 return self.feed(TextDelta(index=index, text=part.text)) if part.text else ()
             case ReasoningPart() as part:
-                return self.feed(ReasoningDelta(index=index, text=part.text)) if part.text else ()
+                self._thoughts.start(index, part)
+                return (self._chunk(json({"reasoning_content": part.text})),) if part.text else ()
         return ()
 
     def _start_call(self, index: int, part: ToolCallPart) -> Sequence[Frame]:
         told = self._numbers == 0 or not self._form.legacy  # the old form has room for one call
-        call = OpenCall(self._numbers if told else None, part, whole=part.name in self._form.custom)
+        extra = for_client(part.provider_metadata, self._thoughts.take())
+        call = OpenCall(self._numbers if told else None, part, extra, whole=part.name in self._form.custom)
         self._calls[index] = call
         self._numbers += 1
         if call.number is None or call.whole:
@@ -246,7 +258,7 @@ class ChatEncoder:
         function = {"name": part.name, "arguments": part.arguments}
         if self._form.legacy:
             return (self._chunk(json({"function_call": function})),)
-        fields = {"index": call.number, "id": part.id, "type": "function", "function": function, **extra_content(part)}
+        fields = {"index": call.number, "id": part.id, "type": "function", "function": function, **extra_field(extra)}
         return (self._chunk(json({"tool_calls": [fields]})),)
 
     def _arguments(self, event: ToolArgumentsDelta) -> Sequence[Frame]:
@@ -264,10 +276,16 @@ class ChatEncoder:
 
     def _metadata(self, event: MetadataDelta) -> Sequence[Frame]:
         call = self._calls.get(event.index)
-        extra = extra_content(event)
-        if call is None or call.number is None or call.whole or self._form.legacy or not extra:
+        if call is None:
+            self._thoughts.sign(event)
             return ()
-        return (self._chunk(json({"tool_calls": [{"index": call.number, **extra}]})),)
+        extra = for_client(event.provider_metadata)
+        if call.number is None or call.extra is not None or extra is None:
+            return ()
+        call.extra = extra
+        if call.whole or self._form.legacy:
+            return ()
+        return (self._chunk(json({"tool_calls": [{"index": call.number, "extra_content": extra}]})),)
 
     def _end_part(self, index: int) -> Sequence[Frame]:
         call = self._calls.get(index)
@@ -275,5 +293,6 @@ class ChatEncoder:
             return ()
         if call.whole:
             part = msgspec.structs.replace(call.part, arguments=call.part.arguments + "".join(call.held))
-            return (self._chunk(json({"tool_calls": [{"index": call.number, **self._form.call(part)}]})),)
+            whole = self._form.call(part, call.extra)
+            return (self._chunk(json({"tool_calls": [{"index": call.number, **whole}]})),)
         return () if call.wrote else self._arguments(ToolArgumentsDelta(index=index, text="{}"))

@@ -1,4 +1,4 @@
-"""Watches a relayed stream: has content come, has it ended, what did it cost, did it fail.
+"""Watches a relayed stream: may it be relayed at all, has content come, has it ended, what did it cost, did it fail.
 
 Until content comes every frame is read. After that a frame is read only when its bytes hold a usage, a finish reason or an
 error that is not null; inside a text those keys would have escaped quotes and do not match.
@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 
 from omniroute.api import Frame, GatewayError, Tap, UpstreamError, UpstreamFailed, Usage
-from omniroute_translator_openai_chat.chunks import FINISH, has_content, is_done, read_frame
+from omniroute_translator_openai_chat.chunks import FINISH, is_done, read_frame
 from omniroute_translator_openai_chat.errors import error_frame, upstream_error
+from omniroute_translator_openai_chat.quirks import Beginning
 from omniroute_translator_openai_chat.usage import usage_of
 
 TELLING = re.compile(rb'"(?:usage|finish_reason|error)"\s*:\s*[^n\s]')
@@ -18,11 +19,14 @@ TELLING = re.compile(rb'"(?:usage|finish_reason|error)"\s*:\s*[^n\s]')
 class ChatTap(Tap):
     """One instance per response; the kernel reads the attributes after each `feed`."""
 
+    needs_rewrite: bool = False
+
     def __init__(self) -> None:
         self.content = False
         self.ended = False
         self.usage: Usage | None = None
         self.error: UpstreamError | None = None
+        self._beginning = Beginning()
 
     def feed(self, frame: Frame) -> None:
         if self.content and frame.event != "error" and TELLING.search(frame.data) is None:
@@ -45,7 +49,9 @@ class ChatTap(Tap):
             self.usage = usage_of(answer.usage)
         for choice in answer.choices or ():
             if not self.content and choice.delta is not None:
-                self.content = has_content(choice.delta)
+                self._beginning.feed(choice.delta)
+                self.content = self._beginning.has_content
+                self.needs_rewrite = self._beginning.is_odd
             if choice.finish_reason:
                 if FINISH.get(choice.finish_reason) != "error":
                     self.ended = True

@@ -29,6 +29,8 @@ from omniroute.api import (
 )
 from omniroute_translator_openai_chat import errors, model_list, request_in, request_out, response_in, response_out
 from omniroute_translator_openai_chat.chunks import UNREADABLE
+from omniroute_translator_openai_chat.extra_content import SIGNATURE
+from omniroute_translator_openai_chat.quirks import is_odd_answer
 from omniroute_translator_openai_chat.tap import ChatTap
 from omniroute_translator_openai_chat.usage import usage_of
 from omniroute_translator_openai_chat.wire import DIALECT, UsageWire
@@ -60,6 +62,9 @@ class OpenAIChat(Translator):
     }
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
     keepalive = b": keep-alive\n\n"
+    opaque_keys = frozenset({SIGNATURE})
+    opaque_mark = SIGNATURE.encode()
+    opaque_pattern = rb'"thought_signature"\s*+:\s*+"([^"]++)"'
     is_default_form = True
 
     def __init__(self, *, now: Callable[[], float] = time.time, new_id: Callable[[], str] = fresh_id) -> None:
@@ -92,6 +97,9 @@ class OpenAIChat(Translator):
 
     def tap(self) -> Tap:
         return ChatTap()
+
+    def needs_rewrite(self, body: bytes) -> bool:
+        return is_odd_answer(body)
 
     def decode_usage(self, body: bytes) -> Usage | None:
         try:

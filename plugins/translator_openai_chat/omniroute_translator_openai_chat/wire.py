@@ -278,6 +278,7 @@ class AnsweredImage(Struct):
 class Delta(Struct):
     """A stream's `delta` and a whole answer's `message` have the same fields."""
 
+    role: str | None = None
     content: str | list[SpokenPart] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None

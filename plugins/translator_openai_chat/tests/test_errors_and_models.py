@@ -175,7 +175,7 @@ def test_the_plugin_registers_the_chat_translator_with_its_paths():
 
 
 def test_every_method_of_the_contract_is_answered():
-    defaults = {"request_headers", "default_headers", "decode_token_count", "encode_token_count"}
+    defaults = {"request_headers", "default_headers", "decode_token_count", "encode_token_count", "stream_framing"}
     methods = {name for name, value in vars(Translator).items() if callable(value) and not name.startswith("_")}
     assert methods - set(vars(OpenAIChat)) <= defaults
 

@@ -15,7 +15,7 @@ from omniroute.api import (
     TextPart,
     Usage,
 )
-from omniroute.streaming import explode
+from omniroute.testing import explode
 from omniroute_translator_openai_chat import OpenAICompletions
 
 NONE = Headers({})

@@ -279,7 +279,7 @@ MESSAGES = [
                     name="read",
                     arguments="{}",
                     provider_metadata={
-                        DIALECT: {"extra_content": {"google": {"thought_signature": "sig"}}},
+                        DIALECT: {"extra_content": {}},
                         "gemini": {"thought_signature": "sig"},
                     },
                 ),

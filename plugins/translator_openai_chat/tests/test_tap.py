@@ -49,6 +49,92 @@ def test_content_is_text_reasoning_or_a_call(delta, content):
     assert tap_after(chunk(delta)).content is content
 
 
+ROLE = chunk({"role": "assistant", "content": ""})
+CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+
+
+@pytest.mark.parametrize(
+    ("frames", "needs_rewrite", "content"),
+    [
+        pytest.param([ROLE, chunk({"content": "a"})], False, True, id="as it should be"),
+        pytest.param([chunk({"role": "assistant", "content": "a"})], False, True, id="the role with the text"),
+        pytest.param([ROLE, chunk({"content": " \n"})], False, False, id="white space: undecided"),
+        pytest.param([ROLE, chunk({"content": "\n"}), chunk({"content": "a"})], False, True, id="then a text"),
+        pytest.param([ROLE, chunk({"content": "\n"}), chunk({"content": "<"})], True, False, id="perhaps a tag"),
+        pytest.param([ROLE, chunk({"content": "<"}), chunk({"content": "b"})], True, True, id="no tag after all"),
+        pytest.param([ROLE, chunk({"content": "<think>"})], True, False, id="a tag alone"),
+        pytest.param([ROLE, chunk({"content": "<think>hm"})], True, True, id="a tag"),
+        pytest.param([ROLE, chunk({"content": "a <think>"})], False, True, id="a tag that is none"),
+        pytest.param(
+            [ROLE, chunk({"reasoning_content": "a"}), chunk({"content": "<think>"})], False, True, id="a tag too late"
+        ),
+        pytest.param([ROLE, chunk({"content": [{"type": "text", "text": "a"}]})], True, True, id="a list of parts"),
+        pytest.param([ROLE, chunk({"content": []})], True, False, id="an empty list of parts"),
+        pytest.param([chunk({"content": ""}), chunk({"content": "a"})], True, True, id="no role"),
+        pytest.param([ROLE, ROLE, chunk({"content": "a"})], True, True, id="the role twice"),
+        pytest.param(
+            [chunk(choices=[], prompt_filter_results=[{}]), ROLE, chunk({"content": "a"})],
+            False,
+            True,
+            id="a first chunk without choices",
+        ),
+        pytest.param([ROLE, chunk({"tool_calls": [CALL]})], False, True, id="a call"),
+        pytest.param([ROLE, chunk({"tool_calls": [CALL, {**CALL, "index": 1}]})], False, True, id="two calls"),
+        pytest.param([ROLE, chunk({"tool_calls": [{**CALL, "index": 1}]})], True, True, id="a call counted from 1"),
+        pytest.param([ROLE, chunk({"tool_calls": [{**CALL, "index": None}]})], True, True, id="a call without index"),
+        pytest.param([ROLE, chunk({"tool_calls": [{**CALL, "id": ""}]})], True, True, id="a call without id"),
+        pytest.param(
+            [ROLE, chunk({"tool_calls": [{**CALL, "function": {"arguments": ""}}]})], True, True, id="without a name"
+        ),
+        pytest.param(
+            [ROLE, chunk({"tool_calls": [{**CALL, "function": {"name": "f", "arguments": {}}}]})],
+            True,
+            True,
+            id="a call with an object for arguments",
+        ),
+    ],
+)
+def test_an_opening_that_bends_the_rules_is_told_before_the_request_is_committed(frames, needs_rewrite, content):
+    tap = tap_after(*frames)
+    assert (tap.needs_rewrite, tap.content) == (needs_rewrite, content)
+
+
+def whole(spaced: bool = False, **message: Any) -> bytes:
+    body = {"choices": [{"message": {"role": "assistant", "content": "a", **message}, "finish_reason": "stop"}]}
+    return json.dumps(body, separators=None if spaced else (",", ":"), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize(
+    ("message", "needs_rewrite"),
+    [
+        pytest.param({}, False, id="a text"),
+        pytest.param({"content": None, "tool_calls": [CALL]}, False, id="a call"),
+        pytest.param({"tool_calls": []}, False, id="an empty list of calls"),
+        pytest.param({"content": "\n<think>hm</think>a"}, True, id="tags at the start"),
+        pytest.param({"content": "a <think>hm</think>"}, False, id="tags later"),
+        pytest.param({"reasoning_content": "<think>"}, False, id="a tag elsewhere"),
+        pytest.param({"content": [{"type": "text", "text": "a"}]}, True, id="a list of parts"),
+        pytest.param({"tool_calls": [{**CALL, "id": None}]}, True, id="a call without id"),
+        pytest.param(
+            {"tool_calls": [{**CALL, "function": {"name": "f", "arguments": {}}}]}, True, id="an object for arguments"
+        ),
+    ],
+)
+def test_a_whole_answer_that_bends_the_rules_is_not_relayed(message, needs_rewrite, spaced):
+    assert OpenAIChat().needs_rewrite(whole(spaced, **message)) is needs_rewrite
+
+
+def test_tags_are_seen_however_they_are_spelt():
+    body = whole(content="<think>hm</think>a").replace(b"<", b"\\u003c").replace(b">", b"\\u003E")
+    assert OpenAIChat().needs_rewrite(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"<think>", b'{"choices":"<think>"}', b"[" * 100_000 + b"<think>"])
+def test_what_is_no_answer_needs_no_rewrite(body):
+    assert not OpenAIChat().needs_rewrite(body)
+
+
 @pytest.mark.parametrize(
     ("frames", "ended"),
     [

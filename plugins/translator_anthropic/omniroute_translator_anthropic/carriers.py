@@ -1,0 +1,102 @@
+"""What other vendors want back, in the fields of this dialect that its clients return to the byte.
+
+Reasoning brings it along in its `signature`, or as `redacted_thinking` where there are no words to show. It always does, if
+with nothing: the service refuses thinking it has not signed, so ours has to be known when it comes back. A call has no such
+field: an empty thinking block in front of it holds what is its own, and its id.
+
+All of that is undone on the way in. It never goes to an upstream.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from omniroute.api import Loss, Message, Part, ReasoningPart, ToolCallPart, carried, carry
+from omniroute_translator_anthropic.tools import fitting_id
+from omniroute_translator_anthropic.wire import DIALECT, Metadata, Wire, own
+
+__all__ = ["Carriers", "call_carrier", "foreign", "seal"]
+
+CARRIER = carry({}).partition(".")[0] + "."
+"""How a carrier begins."""
+CALL_ID = "call_id"
+FIELDS = {"signature": "signature", "redacted_data": "data"}
+"""Where a carrier may be, in our metadata and on the wire."""
+
+
+# --- to the client ----------------------------------------------------------------------------------------------------
+
+
+def foreign(metadata: Metadata) -> Metadata:
+    """What rides under other dialects' names."""
+    return {dialect: fields for dialect, fields in metadata.items() if dialect != DIALECT and fields}
+
+
+def seal(mine: Mapping[str, Any], others: Metadata, *, has_words: bool) -> Wire:
+    """What reasoning needs in `mine`, its metadata of this dialect, to be shown to a client."""
+    if any(mine.get(name) for name in FIELDS):
+        return {}
+    if has_words:
+        return {"signature": carry(others)}
+    return {"redacted_data": carry(others)} if others else {}
+
+
+def call_carrier(call_id: str, others: Metadata) -> Wire:
+    """The block that goes with a call."""
+    sealed = carry({**others, DIALECT: {CALL_ID: fitting_id(call_id)}})
+    return {"type": "thinking", "thinking": "", "signature": sealed}
+
+
+# --- and back ---------------------------------------------------------------------------------------------------------
+
+
+class Carriers:
+    """Opens those of one request: `open` each assistant turn's content, then `close`."""
+
+    def __init__(self) -> None:
+        self.losses: list[Loss] = []
+        self._of_calls: dict[str, Metadata] = {}
+
+    def open(self, content: Iterable[tuple[str, Part]]) -> list[tuple[str, Part]]:
+        """The parts with their pointers, without those that were nothing but carriers."""
+        opened = ((pointer, self._opened(part, pointer)) for pointer, part in content)
+        return [(pointer, part) for pointer, part in opened if part is not None]
+
+    def _opened(self, part: Part, pointer: str) -> Part | None:
+        if not isinstance(part, ReasoningPart):
+            return part
+        mine = own(part.provider_metadata)
+        field = next((name for name in FIELDS if _is_carrier(mine.get(name))), None)
+        if field is None:
+            return part
+        found = carried(mine[field])
+        if found is None:
+            self.losses.append(
+                Loss(pointer=f"{pointer}/{FIELDS[field]}", kind="dropped", reason="it came back damaged")
+            )
+            found = {}
+        call_id = found.pop(DIALECT, {}).get(CALL_ID)
+        if isinstance(call_id, str):
+            self._of_calls[call_id], found = found, {}
+        if left := {name: value for name, value in mine.items() if name != field}:
+            found[DIALECT] = left
+        return msgspec.structs.replace(part, provider_metadata=found) if part.text or found else None
+
+    def close(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Give the calls what is theirs."""
+        if not self._of_calls:
+            return tuple(messages)
+        return tuple(
+            msgspec.structs.replace(message, parts=tuple(map(self._complete, message.parts))) for message in messages
+        )
+
+    def _complete(self, part: Part) -> Part:
+        if not isinstance(part, ToolCallPart) or part.id not in self._of_calls:
+            return part
+        metadata = {**part.provider_metadata, **self._of_calls[part.id]}
+        return msgspec.structs.replace(part, provider_metadata=metadata)
+
+
+def _is_carrier(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(CARRIER)
