@@ -23,7 +23,7 @@ from omniroute.settings.checking import core, is_struct, keys_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 BLOCK = re.compile(r"(?<=<!-- settings: )(?P<section>\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
-UNITS = {"s": "seconds", "bytes": "bytes"}
+UNITS = {"s": "seconds", "bytes": "bytes", "usd": "US dollars per million tokens"}
 TYPES = {str: "text", Secret: "text, secret", int: "integer", float: "number", bool: "true or false", Any: "any"}
 
 

@@ -108,7 +108,7 @@ async def test_its_quirks_are_obeyed(environment, start_gateway):
         assert (large.status_code, large.headers["x-omniroute-loss"]) == (200, "1; dropped /temperature")
         assert "temperature" not in upstream.requests[0].json()
         refused = await ask(gateway, "/v1/chat/completions", "acme/acme-small")
-        assert (refused.json()["error"]["code"], refused.headers["retry-after"]) == ("rate_limited", "3600")
+        assert (refused.json()["error"]["code"], refused.headers["retry-after"]) == ("rate_limit_exceeded", "3600")
         assert refused.json()["error"]["message"].startswith("out of credit")
 
 

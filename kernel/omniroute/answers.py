@@ -75,7 +75,8 @@ class Answers:
             raise UpstreamGarbled(f"the upstream's answer is longer than {WHOLE_BODY_BYTES} bytes")
         if exchange.operation == "count_tokens":
             return Answer(body=exchange.translator.encode_token_count(upstream.decode_token_count(body)), usage=None)
-        if shaped.request is None and not exchange.head.stream and not candidate.provider.facts.is_quirky:
+        as_it_is = shaped.request is None and not exchange.head.stream and not candidate.provider.facts.is_quirky
+        if as_it_is and not upstream.needs_rewrite(body):
             usage = upstream.decode_usage(body)
             watch = self._passports.watcher(upstream.dialect, candidate.target.provider)
             if watch is not None:
@@ -85,6 +86,7 @@ class Answers:
 
     def _encoded(self, exchange: Exchange, candidate: Candidate, shaped: Shaped, response: ChatResponse) -> Answer:
         assert exchange.head is not None
+        exchange.relayed = False
         self._passports.remember_parts(response.parts, candidate.target.provider)
         response = _with_names(response, shaped.outgoing.tool_names)
         client = exchange.translator

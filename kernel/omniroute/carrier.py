@@ -15,6 +15,9 @@ import msgspec
 __all__ = ["carried", "carry"]
 
 MARK = "omr1."
+MARKS = (MARK.encode(), base64.b64encode(f"{MARK}e".encode()))
+"""One of them stands in every body with a carrier: its mark, or its mark in base64 where a dialect's opaque field is base64
+itself. (A carrier holds a JSON object, and `{` is an `e` in base64.)"""
 _DECODER = msgspec.json.Decoder(dict[str, dict[str, Any]])
 
 

@@ -8,10 +8,10 @@ upstreams need. Source: WHATWG HTML, "Server-sent events", 9.2.6 (read 2026-11-2
 import re
 from collections.abc import Mapping, Sequence
 
-from omniroute.contracts import Frame, Framing
+from omniroute.contracts import Frame, Framing, Writer
 from omniroute.errors import UpstreamGarbled
 
-__all__ = ["FRAMINGS", "MAX_FRAME_BYTES", "Ndjson", "Sse", "WholeJson"]
+__all__ = ["FRAMINGS", "MAX_FRAME_BYTES", "JsonArray", "Ndjson", "Sse", "WholeJson"]
 
 _BOM = b"\xef\xbb\xbf"
 MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -86,7 +86,20 @@ def _parse(block: bytes) -> Frame | None:
     return None if data is None else Frame(data, event)
 
 
-class Sse:
+class Bare:
+    """A framing whose stream is nothing but its frames, so that it can be its own writer."""
+
+    def encode(self, frame: Frame) -> bytes:
+        return frame.data
+
+    def writer(self) -> Writer:
+        return self
+
+    def close(self) -> bytes:
+        return b""
+
+
+class Sse(Bare):
     name = "sse"
     content_type = "text/event-stream"
 
@@ -127,7 +140,7 @@ class LineSplitter:
         return bool(self._rest.strip())
 
 
-class Ndjson:
+class Ndjson(Bare):
     name = "ndjson"
     content_type = "application/x-ndjson"
 
@@ -161,8 +174,18 @@ class WholeSplitter:
         return bool(self._parts)
 
 
-class WholeJson:
+class WholeJson(Bare):
     name = "json"
+    content_type = "application/json"
+
+    def splitter(self) -> WholeSplitter:
+        return WholeSplitter()
+
+
+class JsonArray:
+    """A stream as one JSON list with an item per frame, for clients that ask for it. Written only: read, it is one frame."""
+
+    name = "json-array"
     content_type = "application/json"
 
     def splitter(self) -> WholeSplitter:
@@ -171,5 +194,22 @@ class WholeJson:
     def encode(self, frame: Frame) -> bytes:
         return frame.data
 
+    def writer(self) -> "ArrayWriter":
+        return ArrayWriter()
 
-FRAMINGS: Mapping[str, Framing] = {framing.name: framing for framing in (Sse(), Ndjson(), WholeJson())}
+
+class ArrayWriter:
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        self._before = b"["
+
+    def encode(self, frame: Frame) -> bytes:
+        before, self._before = self._before, b",\n"
+        return before + frame.data
+
+    def close(self) -> bytes:
+        return b"[]" if self._before == b"[" else b"]"
+
+
+FRAMINGS: Mapping[str, Framing] = {framing.name: framing for framing in (Sse(), Ndjson(), WholeJson(), JsonArray())}

@@ -219,6 +219,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     reasoning: Reasoning | None = None
     response_format: ResponseFormat | None = None
+    operation: Literal["chat", "count_tokens"] = "chat"
+    """What an upstream is asked for: an answer, or the number of tokens that all of this is."""
     stream: bool = False
     include_usage: bool = True
     """Whether a streaming client asked for usage at the end; only dialects where it is optional say no."""

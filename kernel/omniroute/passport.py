@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from omniroute.carrier import MARK
+from omniroute.carrier import MARKS
 from omniroute.contracts import Translator
 from omniroute.model import (
     ChatRequest,
@@ -31,12 +31,11 @@ __all__ = ["Passports", "has_carrier", "without_signatures"]
 MAX_REMEMBERED = 200_000
 """Digests of 8 bytes: about 25 MB when full, then the oldest half goes."""
 DIGEST_BYTES = 8
-_CARRIER = MARK.encode()
 
 
 def has_carrier(body: bytes) -> bool:
     """The body brings another dialect's metadata in an opaque field; it cannot be relayed as it is."""
-    return _CARRIER in body
+    return any(mark in body for mark in MARKS)
 
 
 class Passports:
@@ -63,7 +62,7 @@ class Passports:
         def watch(data: bytes) -> None:
             if mark in data:
                 for text in pattern.findall(data):
-                    self._remember(text, origin)
+                    self._remember(_plain(text), origin)
 
         return watch
 
@@ -94,11 +93,11 @@ class Passports:
     # --- on the way to an upstream ------------------------------------------------------------------------------------
 
     def found_in(self, dialect: str, body: bytes) -> list[bytes]:
-        """The opaque texts of a request, as its bytes spell them."""
+        """The opaque texts of a request."""
         found = self._marks.get(dialect)
         if found is None or found[0] not in body:
             return []
-        return found[1].findall(body)
+        return list(map(_plain, found[1].findall(body)))
 
     def all_good(self, texts: Iterable[bytes], provider: str) -> bool:
         """None of them is known to be somebody else's."""
@@ -117,6 +116,11 @@ class Passports:
     def any(self, key: str, _: Any) -> bool:
         """Whether a metadata key names something signed at all."""
         return key in self._keys
+
+
+def _plain(text: bytes) -> bytes:
+    """A JSON string's value; some encoders spell `+`, `/` or `=` as escapes."""
+    return text if b"\\" not in text else msgspec.json.decode(b'"%b"' % text, type=str).encode()
 
 
 def _digest(text: bytes) -> bytes:

@@ -99,11 +99,18 @@ class Incoming:
 class Relay:
     """Same dialect on both sides: the bytes as they came, and a tap that watches them."""
 
-    __slots__ = ("_framing", "_splitter", "_tap", "_watch", "bad_events")
+    __slots__ = ("_as_it_came", "_splitter", "_tap", "_watch", "_writer", "bad_events")
 
-    def __init__(self, framing: Framing, tap: Tap, watch: Callable[[bytes], None] | None = None) -> None:
-        """`watch` is shown everything that goes on."""
-        self._framing = framing
+    def __init__(
+        self,
+        framing: Framing,
+        tap: Tap,
+        watch: Callable[[bytes], None] | None = None,
+        client: Framing | None = None,
+    ) -> None:
+        """`watch` is shown everything that goes on. `client` is the framing of the client's stream, where it is another."""
+        self._as_it_came = client is None or client is framing
+        self._writer = (client or framing).writer()
         self._splitter: Splitter = framing.splitter()
         self._tap = tap
         self._watch = watch
@@ -126,12 +133,15 @@ class Relay:
         return self._tap.needs_rewrite
 
     def feed(self, data: bytes) -> bytes:
-        out = self._passed(self._splitter.feed(data))
+        frames = self._splitter.feed(data)
+        passed = self._passed(frames)
+        out = self._splitter.complete if self._as_it_came and passed is frames else self._framed(passed)
         if self._watch is not None:
             self._watch(out)
         return out
 
-    def _passed(self, frames: Sequence[Frame]) -> bytes:
+    def _passed(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """The very same frames, or those of them that are not malformed."""
         feed = self._tap.feed
         for position, frame in enumerate(frames):
             try:
@@ -140,36 +150,28 @@ class Relay:
                 self.bad_events += 1
                 if self.bad_events > MAX_BAD_EVENTS:
                     raise
-                return self._without(frames, position)
+                return [*frames[:position], *self._passed(frames[position + 1 :])]
         if self._tap.error is not None:
             raise self._tap.error
-        return self._splitter.complete
+        return frames
 
-    def _without(self, frames: Sequence[Frame], bad: int) -> bytes:
-        """The frames of this read written anew, without a malformed one."""
-        kept = b"".join(map(self._framing.encode, frames[:bad]))
-        rest = frames[bad + 1 :]
-        if not rest:
-            return kept
-        complete = self._splitter.complete
-        after = self._passed(rest)
-        return kept + (b"".join(map(self._framing.encode, rest)) if after is complete else after)
+    def _framed(self, frames: Iterable[Frame]) -> bytes:
+        return b"".join(map(self._writer.encode, frames))
 
     def close(self) -> bytes:
-        last = self._splitter.close()
-        self._passed(last)
+        last = self._passed(self._splitter.close())
         if not self._tap.ended:
             raise StreamBroken("the upstream's stream ended before its terminal event")
-        return b"".join(map(self._framing.encode, last))
+        return self._framed(last) + self._writer.close()
 
     def fail(self, error: GatewayError) -> bytes:
-        return b"".join(map(self._framing.encode, self._tap.fail(error)))
+        return self._framed(self._tap.fail(error)) + self._writer.close()
 
 
 class Translation:
     """Different dialects: events to the client's frames."""
 
-    __slots__ = ("_encoder", "_incoming", "_names", "_remember", "_write", "content", "ended", "usage")
+    __slots__ = ("_encoder", "_incoming", "_names", "_remember", "_writer", "content", "ended", "usage")
 
     def __init__(
         self,
@@ -182,7 +184,7 @@ class Translation:
         """`names` gives tools back the names the client knows; `remember` is shown events that may carry signatures."""
         self._incoming = incoming
         self._encoder = encoder
-        self._write = client.encode
+        self._writer = client.writer()
         self._names = names
         self._remember = remember
         self.content = False
@@ -198,7 +200,7 @@ class Translation:
 
     def _written(self, events: Iterable[Event]) -> bytes:
         out: list[bytes] = []
-        write, encode = self._write, self._encoder.feed
+        write, encode = self._writer.encode, self._encoder.feed
         for event in events:
             kind = type(event)
             if kind is TextDelta or kind is ReasoningDelta or kind is ToolArgumentsDelta:
@@ -227,10 +229,13 @@ class Translation:
 
     def close(self) -> bytes:
         last = self._written(self._incoming.close())
-        return last + b"".join(map(self._write, self._encoder.close()))
+        return last + self._ending(self._encoder.close())
 
     def fail(self, error: GatewayError) -> bytes:
-        return b"".join(map(self._write, self._encoder.fail(error)))
+        return self._ending(self._encoder.fail(error))
+
+    def _ending(self, frames: Iterable[Frame]) -> bytes:
+        return b"".join(map(self._writer.encode, frames)) + self._writer.close()
 
 
 def restore_names(event: PartStart, names: Mapping[str, str]) -> PartStart:

@@ -1,6 +1,9 @@
+import base64
+
 import pytest
 
 from omniroute.api import carried, carry
+from omniroute.passport import has_carrier
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,11 @@ def test_the_order_of_keys_does_not_matter():
 )
 def test_other_text_is_no_carrier(text):
     assert carried(text) is None
+
+
+def test_a_body_with_a_carrier_is_known_as_one():
+    text = carry({"anthropic": {"signature": "c2ln"}})
+    wrapped = base64.b64encode(text.encode()).decode()
+    for body in (f'{{"signature": "{text}"}}', f'{{"thoughtSignature":"{wrapped}"}}'):
+        assert has_carrier(body.encode())
+    assert not has_carrier(b'{"signature": "c2ln", "text": "omr1 and b21yMQ=="}')

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omniroute.api import Frame, UpstreamGarbled
-from omniroute.framing import FRAMINGS, MAX_FRAME_BYTES, Ndjson, Sse, WholeJson
+from omniroute.framing import FRAMINGS, MAX_FRAME_BYTES, JsonArray, Ndjson, Sse, WholeJson
 
 SSE_CASES = [
     pytest.param(b"data: 1\n\ndata: 2\n\n", [Frame(b"1"), Frame(b"2")], id="two events"),
@@ -90,9 +90,30 @@ def test_json_is_one_frame():
     assert split(WholeJson(), [])[0] == []
 
 
+@pytest.mark.parametrize("framing", [Sse(), Ndjson(), WholeJson()], ids=lambda framing: framing.name)
+def test_most_streams_are_nothing_but_their_frames(framing):
+    writer, frame = framing.writer(), Frame(b"{}")
+    assert (writer.encode(frame), writer.close()) == (framing.encode(frame), b"")
+
+
+@pytest.mark.parametrize(
+    ("items", "written"),
+    [
+        pytest.param([], b"[]", id="none"),
+        pytest.param([b'{"a":1}'], b'[{"a":1}]', id="one"),
+        pytest.param([b'{"a":1}', b"{}", b"2"], b'[{"a":1},\n{},\n2]', id="several"),
+    ],
+)
+def test_a_stream_may_be_one_json_list(items, written):
+    for _ in range(2):  # one stream leaves nothing behind for the next
+        writer = JsonArray().writer()
+        assert b"".join([*(writer.encode(Frame(item)) for item in items), writer.close()]) == written
+
+
 def test_framings_are_found_by_name():
     assert {name: framing.name for name, framing in FRAMINGS.items()} == {
         "sse": "sse",
         "ndjson": "ndjson",
         "json": "json",
+        "json-array": "json-array",
     }

@@ -118,6 +118,12 @@ def test_a_known_value_is_masked_however_it_is_written(text):
     assert redactor.text(text) == text
 
 
+def test_only_known_values_are_taken_out_where_looks_do_not_count():
+    redactor = Redactor()
+    redactor.add("plain-value-1")
+    assert redactor.known("plain-value-1, Bearer abc12345, sk-abcdefghij") == "***, Bearer abc12345, sk-abcdefghij"
+
+
 def test_a_value_that_contains_another_is_masked_whole():
     redactor = Redactor()
     redactor.add("live-value")

@@ -462,6 +462,19 @@ def test_an_answer_given_without_reading_the_body_is_not_lost(served, connection
     assert (reply.status, reply.body) == (401, b"who are you")
 
 
+def test_an_answer_before_the_body_is_here_says_that_the_connection_ends(served):
+    unread = POST.replace(b"/p", b"/unread") + b"Content-Length: 4\r\n\r\n"
+    with served.connect() as client:
+        client.sendall(unread)
+        served.settle()
+        client.sendall(b"body" + LAST)
+        (reply,) = replies(client)
+    assert (reply.status, reply.headers["connection"]) == (401, "close")
+    together, last = served.ask(unread + b"body" + LAST)
+    assert (together.status, "connection" in together.headers) == (401, False)
+    assert last.body == b"GET /last "
+
+
 def test_a_client_that_asks_first_is_told_to_continue_only_when_somebody_reads(served):
     expecting = POST + b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
     with served.connect() as client:

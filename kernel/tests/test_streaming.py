@@ -101,12 +101,12 @@ def wire(*events):
     return b"".join(b"data: " + event + b"\n\n" for event in events)
 
 
-def relay():
-    return Relay(SSE, ToyTap())
+def relay(client=None):
+    return Relay(SSE, ToyTap(), client=client)
 
 
-def translation(names=None):
-    return Translation(Incoming(SSE, ToyDecoder()), ToyEncoder(), SSE, names or {})
+def translation(names=None, client=SSE):
+    return Translation(Incoming(SSE, ToyDecoder()), ToyEncoder(), client, names or {})
 
 
 def test_a_relay_gives_back_the_very_bytes_and_watches_them():
@@ -165,6 +165,21 @@ def test_a_translation_writes_the_client_s_dialect_and_restores_names():
     out = passage.feed(wire(b"s", b"ta", b"csent", b"cother", b"u", b"z")) + passage.close()
     assert out == wire(b"A", b"call known", b"call other", b"END")
     assert (passage.content, passage.ended, passage.usage) == (True, True, USAGE)
+
+
+@pytest.mark.parametrize(
+    ("make", "list_", "broken"),
+    [
+        pytest.param(relay, b"[s,\nta,\ntb,\nz]", b"[s,\nta,\n!internal_error]", id="relayed"),
+        pytest.param(translation, b"[A,\nB,\nEND]", b"[A,\n!internal_error]", id="translated"),
+    ],
+)
+def test_a_client_may_have_its_stream_framed_otherwise_than_the_upstream_s(make, list_, broken):
+    whole = make(client=FRAMINGS["json-array"])
+    out = [whole.feed(data) for data in (wire(b"s", b"ta"), wire(b"tb"), wire(b"malformed"), wire(b"z"))]
+    assert b"".join([*out, whole.close()]) == list_
+    cut = make(client=FRAMINGS["json-array"])
+    assert cut.feed(wire(b"s", b"ta")) + cut.fail(InternalError("x")) == broken
 
 
 def test_opening_events_are_no_content():

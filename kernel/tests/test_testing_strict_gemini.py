@@ -186,9 +186,10 @@ RUNNING = [HI, calls("old"), results("old"), HI]
         ([*RUNNING, calls("look", **SIGNED), results("look"), calls("look"), results("look")], False),
         ([*RUNNING, {"role": "model", "parts": [*calls("a", **SIGNED)["parts"], *calls("b")["parts"]]}, results("a", "b")], True),
         ([*RUNNING, {"role": "model", "parts": [*calls("a")["parts"], *calls("b", **SIGNED)["parts"]]}, results("a", "b")], False),
+        ([*RUNNING, calls("look"), results("look", after=[{"text": "and?"}])], True),
         (RUNNING, True),
     ],
-    ids=["unsigned", "signed", "the second step unsigned", "a sibling unsigned", "only the sibling signed", "earlier turns"],
+    ids=["unsigned", "signed", "the second step unsigned", "a sibling unsigned", "only the sibling signed", "words since", "earlier turns"],
 )  # fmt: skip
 def test_newer_models_want_the_running_turn_s_calls_signed(contents, passes):
     assert (gemini(received(ask(*contents), NEWER)) is None) is passes

@@ -83,12 +83,16 @@ class Redactor:
             memo[text] = clean
         return clean
 
+    def known(self, text: str) -> str:
+        """`text` without the values this was told; looks alone are no reason to mask here."""
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, MASK)
+        return text
+
     def unusual(self, text: str) -> str:
         """As `text`, for what is hardly seen twice and need not be remembered."""
-        clean = text
-        for value in self._values:
-            if value in clean:
-                clean = clean.replace(value, MASK)
+        clean = self.known(text)
         if _WORD.fullmatch(clean) and not any(map(clean.__contains__, _BEGINNINGS)):
             return clean
         return _LOOKS_SECRET.sub(_masked, clean)

@@ -73,6 +73,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         """Of reads that brought nothing of the body."""
         self._upgrade_framing: bytes | None = None
+        self._keeps_alive = False
+        """What the current request's head asks for."""
 
     # --- the connection ---
 
@@ -164,8 +166,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._phase = BODY
         self.cycle.transport = self._outlet  # type: ignore[assignment]
-        if self.state.draining or self._upgrade_framing is not None:
-            self.cycle.keep_alive = False
+        self._keeps_alive = self.cycle.keep_alive and self._upgrade_framing is None
+        self.cycle.keep_alive = False  # until the body is here: an answer before that ends the connection, and says so
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -178,6 +180,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._stop_clock()
         self._phase = BETWEEN
         cycle = self.cycle
+        if not cycle.response_started:
+            cycle.keep_alive = self._keeps_alive and not self.state.draining
         cycle.more_body = False
         cycle.message_event.set()
 

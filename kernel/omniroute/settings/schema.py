@@ -22,6 +22,7 @@ __all__ = [
     "ComboSettings",
     "LimitSettings",
     "PluginSettings",
+    "PriceSettings",
     "ProviderSettings",
     "RoutingSettings",
     "ServerSettings",
@@ -32,6 +33,7 @@ __all__ = [
 
 YEAR_S = 31_536_000
 Seconds = Annotated[float, Meta(ge=0, le=YEAR_S)]
+Dollars = Annotated[float, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[
@@ -205,10 +207,29 @@ class LimitSettings(_Section, frozen=True, kw_only=True):
 class RoutingSettings(_Section, frozen=True, kw_only=True):
     session_affinity: bool = True
     """Whether a session stays with the account that served it, for the sake of prompt caches."""
+    account_strategy: str = "fill-first"
+    """Who chooses among the accounts of a provider, by a strategy's registered name. `fill-first` goes by priority."""
+    account_options: dict[str, Any] = {}
+    """The options of that strategy."""
     max_attempts: Count = 3
     """Sent attempts per request."""
     cooldown_cap_s: Seconds = 3600
     """The longest a failing target is left out without an upstream's own word."""
+
+
+class PriceSettings(_Section, frozen=True, kw_only=True):
+    """US dollars per million tokens, over what the provider's facts say, field by field. 0 is free."""
+
+    input_usd: Dollars | None = None
+    """Of the prompt."""
+    output_usd: Dollars | None = None
+    """Of the answer."""
+    cached_usd: Dollars | None = None
+    """Of the part of the prompt that was read from the upstream's cache."""
+    cache_write_usd: Dollars | None = None
+    """Of the part of the prompt that was written to it."""
+    reasoning_usd: Dollars | None = None
+    """Of thinking, where it is not charged like the answer."""
 
 
 class TranslationSettings(_Section, frozen=True, kw_only=True):
@@ -245,6 +266,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()
     routing: RoutingSettings = RoutingSettings()
+    prices: dict[str, PriceSettings] = {}
     translation: TranslationSettings = TranslationSettings()
     plugins: PluginSettings = PluginSettings()
     plugin_sections: dict[str, dict[str, Any]] = {}

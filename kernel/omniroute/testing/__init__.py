@@ -3,6 +3,7 @@
 Public and versioned like `omniroute.api`. Needs no test framework; the checks raise `AssertionError`.
 """
 
+from omniroute.streaming import collect, explode
 from omniroute.testing.check_events import check_events
 from omniroute.testing.check_provider import check_provider
 from omniroute.testing.check_store import check_crash_safety, check_fast, check_store, write_until_killed
@@ -38,6 +39,8 @@ __all__ = [
     "check_store",
     "check_strategy",
     "check_translator",
+    "collect",
+    "explode",
     "random_cuts",
     "split_everywhere",
     "sse",

@@ -1,12 +1,13 @@
 """What the kernel expects of every strategy."""
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from omniroute.contracts import Outcome, RouteContext, Strategy, Target
+from omniroute.contracts import Outcome, RouteContext, Standing, Strategy, Target
 
 __all__ = ["check_strategy"]
 
@@ -20,6 +21,15 @@ TARGETS = tuple(
         ("q", "x/y", "c"),
     ]
 )
+DRAWS = (0.0, 0.61, 0.999999, 0.34, 0.5)
+STANDINGS = (
+    Standing(),
+    Standing(requests=9, failures=9, last_used_s=3.0, error_rate=1.0, quota_left=0.0, quota_resets_s=1e6),
+    Standing(requests=2, in_flight=2, last_used_s=4.0, input_usd=3.0, output_usd=15.0, context_tokens=200_000),
+    Standing(requests=4, last_used_s=2.0, latency_s=0.8, input_usd=0.0, quota_left=0.4, quota_resets_s=5.0),
+    Standing(requests=70, failures=1, last_used_s=6.0, latency_s=0.2, error_rate=0.1, context_tokens=8_000),
+)
+"""Of every kind: untried, failing, busy, free, fast, with facts and without."""
 
 
 def check_strategy(strategy_type: type[Strategy], options: msgspec.Struct | None = None) -> None:
@@ -34,8 +44,8 @@ def check_strategy(strategy_type: type[Strategy], options: msgspec.Struct | None
     options = _options(strategy_type, options)
     histories = [_history(strategy_type(options)) for _ in range(2)]
     assert histories[0] == histories[1], (
-        f"{name}: two instances with the same options and history order differently; take time from `context.now_s`,"
-        " and no chance"
+        f"{name}: two instances with the same options and history order differently; take time from `context.now_s`"
+        " and chance from `context.draw`"
     )
 
 
@@ -55,9 +65,10 @@ def _options(strategy_type: type[Strategy], options: msgspec.Struct | None) -> m
 
 def _history(strategy: Strategy) -> list[tuple[Target, ...]]:
     orders = []
+    draw = itertools.cycle(DRAWS).__next__
     for turn in range(12):
         targets = list(TARGETS[: 1 + turn % len(TARGETS)])
-        context = RouteContext(combo="check", session=f"s{turn % 3}" if turn % 2 else None, now_s=float(turn))
+        context = _context(turn, draw)
         given = tuple(targets)
         order = tuple(strategy.order(targets, context))
         assert tuple(targets) == given, f"{strategy.name}: order() changed the list it was given"
@@ -66,6 +77,21 @@ def _history(strategy: Strategy) -> list[tuple[Target, ...]]:
         for outcome in _outcomes(order[0], turn):
             strategy.observe(outcome)
     return orders
+
+
+def _context(turn: int, draw: Callable[[], float]) -> RouteContext:
+    if not turn:
+        return RouteContext(combo="check", session=None, now_s=0.0)  # nothing known, as in the simplest of tests
+    turned = (*STANDINGS[turn % len(STANDINGS) :], *STANDINGS[: turn % len(STANDINGS)])
+    return RouteContext(
+        combo="check",
+        session=f"s{turn % 3}" if turn % 2 else None,
+        now_s=float(turn),
+        draw=draw,
+        standing=dict(zip(TARGETS, turned, strict=True)),
+        names={target: f"{target.provider}/{target.model}" for target in TARGETS if turn % 3},
+        input_tokens_estimate=turn * 1000,
+    )
 
 
 def _assert_permutation(name: str, given: Sequence[Target], order: Sequence[Target]) -> None:

@@ -128,7 +128,7 @@ def _check_responses(content: Json, called: Sequence[Json], place: str) -> None:
 
 def _check_signatures(contents: Sequence[Json]) -> None:
     """In the running turn, which begins with the user's last words, the first call of each step is signed."""
-    said = [at for at, content in enumerate(contents) if content.get("role") != "model" and not _answers(content)]
+    said = [at for at, content in enumerate(contents) if content.get("role") != "model" and _has_words(content)]
     for position in range(said[-1] + 1 if said else 0, len(contents)):
         for place, part in enumerate(contents[position]["parts"]):
             if part.get("functionCall") is None:
@@ -142,8 +142,9 @@ def _check_signatures(contents: Sequence[Json]) -> None:
             break
 
 
-def _answers(content: Json) -> bool:
-    return bool(_held(content, "functionResponse"))
+def _has_words(content: Json) -> bool:
+    """Anything of the user's own, be it after function responses."""
+    return any(part.get("functionResponse") is None for part in content["parts"])
 
 
 def _held(content: Json, name: str) -> list[Json]:
