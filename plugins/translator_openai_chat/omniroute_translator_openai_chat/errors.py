@@ -64,12 +64,13 @@ def encode_error(error: GatewayError) -> ErrorBody:
 
 
 def error_frame(error: GatewayError) -> Frame:
-    return Frame(error_json(error))
+    """The last frame of a stream that failed. `retryable` tells programs whether the same request may succeed."""
+    return Frame(error_json(error, retryable=isinstance(error, UpstreamError) and (error.try_next or error.try_same)))
 
 
-def error_json(error: GatewayError) -> bytes:
+def error_json(error: GatewayError, **more: bool) -> bytes:
     kind = TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "server_error")
-    problem: dict[str, Any] = {"message": error.text, "type": kind, "param": error.param, "code": error.code}
+    problem: dict[str, Any] = {"message": error.text, "type": kind, "param": error.param, "code": error.code, **more}
     return msgspec.json.encode({"error": problem})
 
 

@@ -88,8 +88,8 @@ def encode_error(error: GatewayError) -> ErrorBody:
     return ErrorBody(status=error.status, body=msgspec.json.encode({"error": problem}), headers=headers)
 
 
-def failure_json(error: GatewayError) -> dict[str, str]:
-    """`response.error`; the dialect has few codes for it."""
+def failure_json(error: GatewayError) -> dict[str, Any]:
+    """`response.error`; the dialect has few codes for it. `retryable` tells programs whether the request may yet succeed."""
     match error:
         case RateLimited():
             code = "rate_limit_exceeded"
@@ -97,7 +97,8 @@ def failure_json(error: GatewayError) -> dict[str, str]:
             code = "invalid_prompt"
         case _:
             code = "server_error"
-    return {"code": code, "message": error.text}
+    retryable = isinstance(error, UpstreamError) and (error.try_next or error.try_same)
+    return {"code": code, "message": error.text, "retryable": retryable}
 
 
 def upstream_error(problem: Problem | str | None) -> UpstreamError:

@@ -1,6 +1,6 @@
 """Anthropic Messages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,7 +8,18 @@ from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from omniroute.model import Usage
-from omniroute.testing.dialects.neutral import Answered, Asked, Block, Call, Finish, Voice, as_object, events, pieces, texts_of
+from omniroute.testing.dialects.neutral import (
+    Answered,
+    Asked,
+    Block,
+    Call,
+    Finish,
+    Voice,
+    as_object,
+    events,
+    pieces,
+    texts_of,
+)
 from omniroute.testing.received import ReceivedRequest
 from omniroute.testing.recordings import sse
 from omniroute.testing.scripts import Reply, Script, Stream
@@ -32,6 +43,20 @@ STOP: Mapping[Finish, str] = {
 }
 FINISH: Mapping[str, Finish] = {**{reason: finish for finish, reason in STOP.items()}, "stop_sequence": "stop"}
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+
+class _RawBlock(msgspec.Struct):
+    """Only what must be read as the text it is."""
+
+    input: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _RawMessage(msgspec.Struct):
+    content: str | list[_RawBlock] = ""
+
+
+class _RawBody(msgspec.Struct):
+    messages: list[_RawMessage] = []
 
 
 class AnthropicVoice(Voice):
@@ -67,6 +92,7 @@ class AnthropicVoice(Voice):
             return _read_message(_folded(body))
         message = msgspec.json.decode(body)
         Message.model_validate(message, strict=True)
+        _with_texts(message, msgspec.json.decode(body, type=_RawMessage))
         return _read_message(message)
 
     def read_error(self, body: bytes) -> str:
@@ -75,7 +101,18 @@ class AnthropicVoice(Voice):
         assert parsed["error"]["type"]
         return str(parsed["error"]["message"])
 
-    def asked(self, body: Mapping[str, Any]) -> Asked:
+    def asked(self, body: bytes) -> Asked:
+        return self._asked(_with_input_texts(body))
+
+    def continued(self, body: Mapping[str, Any], answer: bytes, results: Sequence[str]) -> dict[str, Any]:
+        said = msgspec.json.decode(answer)["content"]
+        turns: list[dict[str, Any]] = [*body["messages"], {"role": "assistant", "content": said}]
+        calls = [block["id"] for block in said if block["type"] == "tool_use"]
+        told = zip(calls, results, strict=True)
+        answers = [{"type": "tool_result", "tool_use_id": call, "content": text} for call, text in told]
+        return {**body, "messages": [*turns, {"role": "user", "content": answers}] if answers else turns}
+
+    def _asked(self, body: Mapping[str, Any]) -> Asked:
         asked = Asked(limits={LIMITS[name]: value for name, value in body.items() if name in LIMITS})
         asked.system += texts_of(body.get("system"), ("text",))
         for message in body["messages"]:
@@ -107,7 +144,8 @@ def _message(answer: Answered, model: str) -> dict[str, Any]:
     if answer.text:
         content.append({"type": "text", "text": answer.text})
     content += [
-        {"type": "tool_use", "id": call.id, "name": call.name, "input": as_object(call.arguments)} for call in answer.calls
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": as_object(call.arguments)}
+        for call in answer.calls
     ]
     return {
         "id": "msg_7",
@@ -122,7 +160,8 @@ def _message(answer: Answered, model: str) -> dict[str, Any]:
 
 
 def _events(answer: Answered, model: str) -> Iterator[dict[str, Any]]:
-    started = {**_usage(answer.usage or Usage()), "output_tokens": 1}
+    told = _usage(answer.usage or Usage())
+    started = {**told, "output_tokens": min(1, told["output_tokens"]), "output_tokens_details": None}
     yield {
         "type": "message_start",
         "message": {**_message(answer, model), "content": [], "stop_reason": None, "usage": started},
@@ -136,7 +175,7 @@ def _events(answer: Answered, model: str) -> Iterator[dict[str, Any]]:
     yield {
         "type": "message_delta",
         "delta": {"stop_reason": STOP[answer.finish], "stop_sequence": None},
-        "usage": {"output_tokens": (answer.usage or Usage()).output_tokens},
+        "usage": {"output_tokens": told["output_tokens"], "output_tokens_details": told["output_tokens_details"]},
     }
     yield {"type": "message_stop"}
 
@@ -160,6 +199,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "cache_read_input_tokens": usage.cached_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }
 
 
@@ -175,7 +215,7 @@ def _read_message(message: Mapping[str, Any]) -> Answered:
         signature="".join(block["signature"] for block in content if block["type"] == "thinking"),
         text="".join(block["text"] for block in content if block["type"] == "text"),
         calls=tuple(
-            Call(id=block["id"], name=block["name"], arguments=_text(block["input"]))
+            Call(id=block["id"], name=block["name"], arguments=block["input"])
             for block in content
             if block["type"] == "tool_use"
         ),
@@ -190,9 +230,21 @@ def _read_message(message: Mapping[str, Any]) -> Answered:
     )
 
 
-def _text(arguments: Any) -> str:
-    """Streamed arguments are text already."""
-    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+def _with_texts(message: Mapping[str, Any], raw: _RawMessage) -> None:
+    """Put the arguments of calls in as the text they were written in."""
+    if isinstance(message["content"], str) or isinstance(raw.content, str):
+        return
+    for block, text in zip(message["content"], raw.content, strict=True):
+        if block["type"] == "tool_use":
+            assert isinstance(block["input"], dict), "the arguments of a call are no object"
+            block["input"] = bytes(text.input).decode()
+
+
+def _with_input_texts(body: bytes) -> dict[str, Any]:
+    parsed: dict[str, Any] = msgspec.json.decode(body)
+    for message, raw in zip(parsed["messages"], msgspec.json.decode(body, type=_RawBody).messages, strict=True):
+        _with_texts(message, raw)
+    return parsed
 
 
 def _folded(body: bytes) -> dict[str, Any]:
@@ -253,7 +305,8 @@ def _append(block: dict[str, Any], delta: Mapping[str, Any]) -> None:
 
 def _blocks(message: Mapping[str, Any]) -> Iterator[Block]:
     role, content = message["role"], message["content"]
-    for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+    blocks: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    for block in blocks:
         match block["type"]:
             case "text":
                 yield Block(role=role, kind="text", text=block["text"])
@@ -262,25 +315,29 @@ def _blocks(message: Mapping[str, Any]) -> Iterator[Block]:
             case "redacted_thinking":
                 yield Block(role=role, kind="thinking", signature=block["data"])
             case "tool_use":
-                yield Block(role=role, kind="call", id=block["id"], name=block["name"], text=_text(block["input"]))
+                yield Block(role=role, kind="call", id=block["id"], name=block["name"], text=block["input"])
             case "tool_result":
                 yield _result(block)
             case "image" | "document" as kind:
                 source = block["source"]
                 data = source.get("data") or source.get("url") or ""
-                yield Block(role=role, kind="image" if kind == "image" else "file", data=data, name=block.get("title") or "")
+                yield Block(
+                    role=role, kind="image" if kind == "image" else "file", data=data, name=block.get("title") or ""
+                )
             case kind:
                 raise AssertionError(f"{kind!r} is no block that is expected here")
 
 
 def _result(block: Mapping[str, Any]) -> Block:
     content = block.get("content") or ""
-    inner = [] if isinstance(content, str) else content
+    inner: list[Any] = [] if isinstance(content, str) else content
     return Block(
         role="user",
         kind="result",
         id=block["tool_use_id"],
         text="\n".join(texts_of(content, ("text",))),
         is_error=bool(block.get("is_error")),
-        images=tuple(piece["source"].get("data") or piece["source"]["url"] for piece in inner if piece["type"] == "image"),
+        images=tuple(
+            piece["source"].get("data") or piece["source"]["url"] for piece in inner if piece["type"] == "image"
+        ),
     )

@@ -1,6 +1,6 @@
 """OpenAI Chat Completions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,7 +59,9 @@ class ChatVoice(Voice):
         if not self.streams(request):
             return Reply.json({**base, "object": "chat.completion", **_whole(answer)})
         chunk = {**base, "object": "chat.completion.chunk"}
-        said = [{**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in _deltas(answer)]
+        said = [
+            {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in _deltas(answer)
+        ]
         said.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": answer.finish}]})
         if (body.get("stream_options") or {}).get("include_usage") and answer.usage:
             said.append({**chunk, "choices": [], "usage": _usage(answer.usage)})
@@ -79,7 +81,17 @@ class ChatVoice(Voice):
         assert error.keys() >= {"message", "type", "param", "code"}
         return str(error["message"])
 
-    def asked(self, body: Mapping[str, Any]) -> Asked:
+    def asked(self, body: bytes) -> Asked:
+        return self._asked(msgspec.json.decode(body))
+
+    def continued(self, body: Mapping[str, Any], answer: bytes, results: Sequence[str]) -> dict[str, Any]:
+        [choice] = msgspec.json.decode(answer)["choices"]
+        message = {name: value for name, value in choice["message"].items() if value is not None}
+        told = zip(message.get("tool_calls") or (), results, strict=True)
+        answers = [{"role": "tool", "tool_call_id": call["id"], "content": text} for call, text in told]
+        return {**body, "messages": [*body["messages"], message, *answers]}
+
+    def _asked(self, body: Mapping[str, Any]) -> Asked:
         asked = Asked(limits={LIMITS[name]: value for name, value in body.items() if name in LIMITS})
         for message in body["messages"]:
             if message["role"] in {"system", "developer"}:
@@ -91,6 +103,7 @@ class ChatVoice(Voice):
             if declared is not None:
                 asked.tools[declared["name"]] = declared.get("parameters") or {}
                 asked.descriptions[declared["name"]] = declared.get("description") or ""
+                asked.free_form += [declared["name"]] if tool["type"] == "custom" else []
         choice = body.get("tool_choice")
         asked.choice = f":{choice[choice['type']]['name']}" if isinstance(choice, dict) else choice
         wanted = body.get("response_format") or {}
@@ -208,7 +221,8 @@ def _read_calls(deltas: list[Mapping[str, Any]]) -> Iterator[Call]:
                 assert piece["id"], "the first piece of a call has no id"
                 told[piece["index"]] = {"id": piece["id"], "name": said["name"], "arguments": text}
             else:
-                assert not (piece.get("id") or said.get("name")), "a later piece of a call repeats its id or name"
+                again = piece.get("id") or said.get("name")
+                assert not again, f"a later piece of a call repeats {again!r}"
                 call["arguments"] += text
     for call in told.values():
         yield Call(**call)
@@ -252,7 +266,11 @@ def _part(role: Any, part: Mapping[str, Any]) -> Block:
         case "text" | "refusal":
             return Block(role=role, kind="text", text=part[part["type"]])
         case "image_url":
-            return Block(role=role, kind="image", data=part["image_url"]["url"].partition(";base64,")[2] or part["image_url"]["url"])
+            return Block(
+                role=role,
+                kind="image",
+                data=part["image_url"]["url"].partition(";base64,")[2] or part["image_url"]["url"],
+            )
         case "input_audio":
             return Block(role=role, kind="audio", data=part["input_audio"]["data"])
         case "file":

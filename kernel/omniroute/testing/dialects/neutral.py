@@ -62,6 +62,8 @@ class Asked(msgspec.Struct, kw_only=True):
     tools: dict[str, Mapping[str, Any]] = {}
     """name → schema of the arguments, types in lower case. Tools that run at the service are left out."""
     descriptions: dict[str, str] = {}
+    free_form: list[str] = []
+    """Those of the tools that take text and no object."""
     choice: str | None = None
     """`auto`, `none`, `required` or a tool's name after a colon."""
     limits: dict[str, Any] = {}
@@ -88,6 +90,8 @@ class Voice(Protocol):
 
     dialect: str
     validate: Validator
+    shares: frozenset[str] = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_tokens"})
+    """The shares of input and output that its usage tells apart."""
 
     def path(self, model: str, *, stream: bool) -> str:
         """Where clients call."""
@@ -108,7 +112,10 @@ class Voice(Protocol):
         """The message of an error that stands alone."""
         ...
 
-    def asked(self, body: Mapping[str, Any]) -> Asked: ...
+    def asked(self, body: bytes) -> Asked: ...
+    def continued(self, body: Mapping[str, Any], answer: bytes, results: Sequence[str]) -> dict[str, Any]:
+        """The request after a whole answer: what it said goes back as it came, with a result for each of its calls."""
+        ...
 
 
 # --- for the voices ---------------------------------------------------------------------------------------------------
