@@ -3,7 +3,9 @@
 Public and versioned like `omniroute.api`. Needs no test framework; the checks raise `AssertionError`.
 """
 
-from omniroute.streaming import collect, explode
+from omniroute.framing import FRAMINGS
+from omniroute.passport import has_carrier
+from omniroute.streaming import Incoming, collect, explode
 from omniroute.testing.check_events import check_events
 from omniroute.testing.check_provider import check_provider
 from omniroute.testing.check_store import check_crash_safety, check_fast, check_store, write_until_killed
@@ -16,12 +18,14 @@ from omniroute.testing.scripts import Close, Hang, Reply, Reset, Script, Send, S
 from omniroute.testing.upstream import Answer, Connection, FakeUpstream, Validator
 
 __all__ = [
+    "FRAMINGS",
     "Answer",
     "Close",
     "Connection",
     "FakeClock",
     "FakeUpstream",
     "Hang",
+    "Incoming",
     "ReceivedRequest",
     "Recording",
     "Reply",
@@ -41,6 +45,7 @@ __all__ = [
     "check_translator",
     "collect",
     "explode",
+    "has_carrier",
     "random_cuts",
     "split_everywhere",
     "sse",

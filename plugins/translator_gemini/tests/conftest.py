@@ -11,8 +11,7 @@ from google.genai._api_client import HttpResponse
 from google.genai.types import GenerateContentResponse
 
 from omniroute.api import ChatRequest, Event, Frame, Headers
-from omniroute.framing import FRAMINGS
-from omniroute.testing import ReceivedRequest
+from omniroute.testing import FRAMINGS, ReceivedRequest
 from omniroute.testing.strict import gemini
 from omniroute_translator_gemini import GeminiTranslator
 

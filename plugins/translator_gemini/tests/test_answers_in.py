@@ -28,9 +28,7 @@ from omniroute.api import (
     Usage,
     UsageUpdate,
 )
-from omniroute.framing import FRAMINGS
-from omniroute.streaming import Incoming, collect
-from omniroute.testing import check_events
+from omniroute.testing import FRAMINGS, Incoming, check_events, collect
 
 START = ResponseStart(id="r-1", model="gemini-2.5-flash")
 PNG = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
@@ -291,8 +289,8 @@ def test_what_only_this_dialect_says_of_an_answer_is_kept(events_of):
             id="the answer's own count is missing",
         ),
         pytest.param(
-            [{"promptTokenCount": 10, "totalTokenCount": 10}, {"promptTokenCount": 10, "candidatesTokenCount": 3}, {"candidatesTokenCount": 5}],
-            Usage(input_tokens=10, output_tokens=5),
+            [{"promptTokenCount": 10, "cachedContentTokenCount": 2, "totalTokenCount": 10}, {"promptTokenCount": 10, "candidatesTokenCount": 3}, {"candidatesTokenCount": 5}],
+            Usage(input_tokens=10, output_tokens=5, cached_tokens=2),
             id="later counts replace earlier ones and forget nothing",
         ),
         pytest.param([{"promptTokenCount": None}], Usage(), id="nothing is known"),

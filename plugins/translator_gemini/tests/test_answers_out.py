@@ -29,7 +29,7 @@ from omniroute.api import (
     Usage,
     UsageUpdate,
 )
-from omniroute.streaming import collect, explode
+from omniroute.testing import collect, explode
 
 REQUEST = ChatRequest(model="asked-for", messages=())
 USAGE = Usage(input_tokens=10, output_tokens=7, cached_tokens=4, reasoning_tokens=2)
@@ -107,6 +107,15 @@ def test_text_and_thoughts_go_out_as_they_come_and_a_call_whole(stream, accept_a
     last = {"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": "STOP", "index": 0}
     expected.append({"candidates": [last], "usageMetadata": USAGE_WIRE, **HEAD})
     assert [accept_answer(frame.data) for frame in stream(events)] == expected
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"], ids=ascii)
+def test_what_some_readers_take_for_a_line_s_end_is_escaped(translator, stream, parts_of, accept_answer, character):
+    parts = (TextPart(text=f"a{character}b"), call(arguments=f'{{"a": "{character}"}}'))
+    shown = [{"text": f"a{character}b"}, call_wire(args={"a": character})]
+    assert parts_of(stream(explode(answer(*parts))))[:-1] == shown
+    body = accept_answer(translator.encode_response(answer(*parts), REQUEST))
+    assert body["candidates"][0]["content"]["parts"] == shown
 
 
 def test_the_sdk_reads_the_stream(stream, sdk_stream):

@@ -131,6 +131,12 @@ PROPERTIES = [
         id="a union with null that says nothing itself",
     ),
     pytest.param(
+        {"anyOf": [{**STRING, "title": "in"}, {**STRING, "title": "in"}], "title": "out"},
+        {**STRING, "title": "out"},
+        [],
+        id="a union of one and the same",
+    ),
+    pytest.param(
         {"oneOf": [STRING, {"type": "integer"}, {"type": "null"}]},
         {"anyOf": [STRING, {"type": "integer"}], "nullable": True},
         ["approximated /oneOf"],

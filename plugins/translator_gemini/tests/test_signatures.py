@@ -18,8 +18,7 @@ from omniroute.api import (
     ToolResultPart,
     carry,
 )
-from omniroute.passport import has_carrier
-from omniroute.streaming import explode
+from omniroute.testing import explode, has_carrier
 from omniroute_translator_gemini.signatures import read_signature, shown_signature
 
 OWN = {"gemini": {"thought_signature": "Ab+/9w=="}}

@@ -358,6 +358,7 @@ def test_a_failure_is_the_last_word():
         "error": {
             "message": "the stream ended · the upstream went away",
             "type": "server_error",
+            "retryable": True,
             "param": None,
             "code": "stream_truncated",
         }

@@ -456,7 +456,8 @@ def test_a_failure_is_the_last_event(error, code, count, accept_stream):
     frames = [frame for event in events for frame in encoder.feed(event)]
     last = accept_stream([*frames, *encoder.fail(error)])[-1]
     assert (last["type"], last["response"]["status"]) == ("response.failed", "failed")
-    assert last["response"]["error"] == {"code": code, "message": error.text}
+    retryable = error.try_next or error.try_same
+    assert last["response"]["error"] == {"code": code, "message": error.text, "retryable": retryable}
     assert encoder.close() == ()
 
 

@@ -135,7 +135,7 @@ def test_a_failure_is_told_about_the_response_that_was_announced(events, accept_
     assert failed["response"] == {
         **RESPONSE,
         "status": "failed",
-        "error": {"code": "server_error", "message": "it broke"},
+        "error": {"code": "server_error", "message": "it broke", "retryable": True},
     }
     accept_stream([Frame(json.dumps({**failed, "sequence_number": 0}).encode(), ending.event)])
 

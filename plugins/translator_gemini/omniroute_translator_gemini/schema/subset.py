@@ -92,7 +92,9 @@ class _Reduction:
         wire: Wire = {}
         branches = self._branches(gathered, types, alternatives)
         if branches:
-            wire["anyOf"] = _distinct(map(self.build, branches))
+            choices = _distinct(map(self.build, branches))
+            beside = OF_ANY_TYPE.keys() & gathered.keywords.keys()
+            wire = {"anyOf": choices} if len(choices) > 1 else {k: v for k, v in choices[0].items() if k not in beside}
         elif self._plain(gathered, types, wire):
             nullable = True
         for keyword, fits in OF_ANY_TYPE.items():
