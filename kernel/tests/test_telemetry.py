@@ -3,6 +3,7 @@ import asyncio
 import pytest
 import structlog
 
+from omniroute import logs
 from omniroute.contracts import RequestRecord
 from omniroute.telemetry import Telemetry
 
@@ -151,22 +152,24 @@ async def test_a_hanging_sink_fails_after_its_time_and_the_others_get_everything
     assert telemetry.failures == {"hanging": 1, "good": 0}
 
 
-async def test_an_outage_is_logged_when_it_begins_and_when_it_ends():
+async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(request):
+    logs.configure("info")
+    request.addfinalizer(logs.reset)
     sink = Sink(broken=True)
     telemetry = Telemetry([sink], batch=1, interval_s=0)
-    with structlog.testing.capture_logs() as logs:
+    with structlog.testing.capture_logs() as seen:
         await telemetry.start()
         fill(telemetry, 3)
         await asyncio.wait_for(_until(lambda: telemetry.failures["sink"] == 3), 5)
         sink.broken = False
         fill(telemetry, 1, first=3)
         await telemetry.close()
-    assert [(entry["log_level"], entry["event"]) for entry in logs] == [
+    assert [(entry["log_level"], entry["event"]) for entry in seen] == [
         ("error", "telemetry sink failed"),
         ("info", "telemetry sink works again"),
     ]
-    assert logs[0]["error"] == "OSError: disk full"
-    assert logs[1]["failures"] == 3
+    assert seen[0]["error"] == "OSError: disk full"
+    assert seen[1]["failures"] == 3
     assert sink.batches == [["3"]]
 
 

@@ -17,8 +17,9 @@ from omniroute_translator_gemini.signatures import is_foreign
 from omniroute_translator_gemini.tools import ToolNames, call_arguments, note_foreign
 from omniroute_translator_gemini.wire import Malformed, Wire, own, read_object
 
-__all__ = ["ContentWriter", "Piece", "extras", "kept_part"]
+__all__ = ["SYSTEM_ROLES", "ContentWriter", "Piece", "extras", "kept_part"]
 
+SYSTEM_ROLES = ("system", "developer")
 _NOT_FIELDS = frozenset({"thought_signature", "part"})
 """Keys of our metadata that are not written into the part as they are."""
 
@@ -57,14 +58,18 @@ class ContentWriter:
         if message.name is not None:
             self._ledger.dropped(f"{pointer}/name", "messages have no name here")
         parts = ((f"{pointer}/content/{at}", part) for at, part in enumerate(message.parts))
-        written = (self._piece(part, at) for at, part in parts)
+        is_system = message.role in SYSTEM_ROLES
+        written = (self._piece(part, at, is_system=is_system) for at, part in parts)
         return [piece for piece in written if piece is not None]
 
-    def _piece(self, part: Part, pointer: str) -> Piece | None:
+    def _piece(self, part: Part, pointer: str, *, is_system: bool) -> Piece | None:
         note_foreign(part, pointer, self._ledger)
+        if is_system and not isinstance(part, TextPart):
+            self._ledger.dropped(pointer, "a system instruction holds text only")
+            return None
         if part.cache is not None:
             self._ledger.dropped(f"{pointer}/cache_control", "the dialect has no cache marks")
-        if (kept := kept_part(part)) is not None:
+        if not is_system and (kept := kept_part(part)) is not None:
             return Piece(pointer=pointer, wire=kept)
         match part:
             case ToolResultPart():

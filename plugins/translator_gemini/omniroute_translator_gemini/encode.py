@@ -93,7 +93,7 @@ def _inside(name: str, extensions: dict[str, Any]) -> Wire:
 
 
 def _system(pieces: Sequence[Piece]) -> Wire:
-    text = "\n\n".join(str(piece.wire["text"]) for piece in pieces if piece.wire.get("text"))
+    text = "\n\n".join(piece.wire["text"] for piece in pieces)
     return {"parts": [{"text": text}]} if text else {}
 
 

@@ -12,6 +12,8 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from omniroute.api import ReasoningPart, carried, carry
 from omniroute_translator_gemini.wire import DIALECT, Metadata, own
 
@@ -21,9 +23,20 @@ PLACEHOLDER = "skip_thought_signature_validator"
 """Documented for calls whose signature nobody has; the service then does not check it."""
 
 _KEY = "thought_signature"
-_THOUGHTS = "thoughts"
 _WRAPPED = base64.b64encode(carry({"": {}}).encode())[:8].decode()
 """How a wrapped carrier begins: its mark, and the bracket every carrier opens with."""
+
+
+class _Thought(msgspec.Struct):
+    text: str
+    metadata: Metadata
+
+
+class _Own(msgspec.Struct):
+    """What rides in a carrier under this dialect's name."""
+
+    thought_signature: str | None = None
+    thoughts: list[_Thought] = []
 
 
 class Signed:
@@ -43,34 +56,21 @@ def read_signature(signature: str | None) -> Signed:
     if not signature.startswith(_WRAPPED):
         return Signed({DIALECT: {_KEY: signature}})
     metadata = _unwrapped(signature)
-    mine = metadata.pop(DIALECT, {})
-    thoughts = [thought for item in _list(mine.pop(_THOUGHTS, None)) if (thought := _thought(item)) is not None]
-    if mine:
-        metadata[DIALECT] = mine
-    return Signed(metadata, thoughts)
+    try:
+        mine = msgspec.convert(metadata.pop(DIALECT, {}), _Own)
+    except msgspec.ValidationError:
+        mine = _Own()
+    if mine.thought_signature is not None:
+        metadata[DIALECT] = {_KEY: mine.thought_signature}
+    return Signed(metadata, [ReasoningPart(text=each.text, provider_metadata=each.metadata) for each in mine.thoughts])
 
 
 def _unwrapped(signature: str) -> Metadata:
-    text = signature.translate(_STANDARD_ALPHABET)
+    text = signature.rstrip("=")  # the two alphabets of base64 do not differ for a carrier's few characters
     try:
         return carried(base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()) or {}
     except (binascii.Error, UnicodeDecodeError):
         return {}
-
-
-_STANDARD_ALPHABET = str.maketrans("-_", "+/", "=")
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _thought(item: Any) -> ReasoningPart | None:
-    match item:
-        case {"text": str(text), "metadata": dict(metadata)}:
-            return ReasoningPart(text=text, provider_metadata=metadata)
-        case _:
-            return None
 
 
 def is_foreign(metadata: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -86,7 +86,7 @@ def shown_signature(metadata: Metadata, thoughts: Sequence[ReasoningPart] = ()) 
     kept: Metadata = {dialect: fields for dialect, fields in metadata.items() if dialect != DIALECT and fields}
     mine: dict[str, Any] = {_KEY: signature} if signature else {}
     if thoughts:
-        mine[_THOUGHTS] = [{"text": thought.text, "metadata": thought.provider_metadata} for thought in thoughts]
+        mine["thoughts"] = [_Thought(text=thought.text, metadata=thought.provider_metadata) for thought in thoughts]
     if mine:
         kept[DIALECT] = mine
     return base64.b64encode(carry(kept).encode()).decode()

@@ -137,8 +137,7 @@ class GeminiEncoder:
 
     def _part_end(self, event: PartEnd) -> Iterator[Frame]:
         self._entry(event.index).ended = True
-        if self._parts[0].ended:
-            yield from self._advance()
+        yield from self._advance()
 
     def _entry(self, index: int) -> _Part:
         return next(entry for entry in self._parts if entry.index == index)

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from omniroute.api import Message
-from omniroute_translator_gemini.content import ContentWriter, Piece
+from omniroute_translator_gemini.content import SYSTEM_ROLES, ContentWriter, Piece
 from omniroute_translator_gemini.families import Traits
 from omniroute_translator_gemini.ledger import Ledger
 from omniroute_translator_gemini.signatures import PLACEHOLDER
@@ -20,7 +20,6 @@ from omniroute_translator_gemini.wire import Wire
 
 __all__ = ["Turn", "build_turns", "system_pieces"]
 
-SYSTEM_ROLES = ("system", "developer")
 NO_RESULT = "(no result)"
 ORPHAN = "Result of a tool call that is no longer in this conversation:"
 OPENING = "(The conversation begins with the assistant.)"
@@ -71,7 +70,7 @@ def _turn(message: Message, pointer: str, writer: ContentWriter, ledger: Ledger)
             pointer, f"a {message.role} message in mid-conversation was sent as a marked text of the user"
         )
         for piece in pieces:
-            piece.wire = {"text": f"<system-reminder>\n{piece.wire.get('text', '')}\n</system-reminder>"}
+            piece.wire = {"text": f"<system-reminder>\n{piece.wire['text']}\n</system-reminder>"}
     return Turn(role="user", pieces=pieces)
 
 

@@ -400,6 +400,11 @@ def test_a_system_instruction_is_a_content_or_a_text(decode, wire):
     assert decode(systemInstruction=wire).messages[0] == said("system", TextPart(text="a"))
 
 
+def test_code_in_a_system_instruction_is_sent_as_its_words(decode, encode):
+    request = decode(systemInstruction={"parts": [{"executableCode": {"code": "1", "language": "PYTHON"}}]})
+    assert encode(request)[0]["systemInstruction"] == {"parts": [{"text": "\n```python\n1\n```\n"}]}
+
+
 @pytest.mark.parametrize(
     ("response", "text", "is_error"),
     [

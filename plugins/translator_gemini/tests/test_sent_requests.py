@@ -235,6 +235,9 @@ def test_newer_models_see_an_image_within_the_result(encode):
     [
         pytest.param([said("system", "a", "b"), said("developer", "c"), HI], "a\n\nb\n\nc", [HI_WIRE], [], id="joined"),
         pytest.param([HI], None, [HI_WIRE], [], id="none"),
+        pytest.param(
+            [said("system", "a", PNG), HI], "a", [HI_WIRE], ["dropped /messages/0/content/1"], id="with an image"
+        ),
         pytest.param([said("system", "a")], None, [user({"text": "a"})], ["approximated /messages"], id="nothing else"),
     ],
 )

@@ -152,6 +152,11 @@ def test_a_signature_is_base64_whatever_it_carries():
             CLAUDE,
             id="a carrier with something odd in it",
         ),
+        pytest.param(
+            base64.b64encode(carry({"gemini": {"part": 5, "thought_signature": "c2ln"}}).encode()).decode(),
+            {"gemini": {"thought_signature": "c2ln"}},
+            id="a carrier with something in it that nobody carries",
+        ),
     ],
 )
 def test_signatures_are_read(text, metadata):

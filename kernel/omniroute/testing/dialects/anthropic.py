@@ -256,6 +256,7 @@ def _folded(body: bytes) -> dict[str, Any]:
         event = msgspec.json.decode(data)
         assert name == event["type"], f"the event is called {name!r} and says it is {event['type']!r}"
         assert not ended, f"{name} after message_stop"
+        assert name != "error", f"the stream ends in an error: {event}"
         if name == "ping":
             continue
         EVENT.validate_python(event)

@@ -169,10 +169,11 @@ def _read_whole(body: bytes) -> Answered:
     [choice] = parsed["choices"]
     message = choice["message"]
     assert message.get("tool_calls") != [], "an empty list of calls"
-    assert message["content"] is not None or message.get("tool_calls"), "no content, and no calls either"
+    said = message["content"] or message.get("refusal") or ""
+    assert message["content"] is not None or said or message.get("tool_calls"), "no content, and no calls either"
     return Answered(
         reasoning=message.get("reasoning_content") or "",
-        text=message["content"] or "",
+        text=said,
         calls=tuple(_read_call(call) for call in message.get("tool_calls") or ()),
         finish=choice["finish_reason"],
         usage=_read_usage(parsed.get("usage")),
@@ -201,7 +202,7 @@ def _read_stream(body: bytes) -> Answered:
     assert not usages or usages == [chunks[-1]["usage"]], "usage stands elsewhere than in the last chunk"
     return Answered(
         reasoning="".join(delta.get("reasoning_content") or "" for delta in deltas),
-        text="".join(delta.get("content") or "" for delta in deltas),
+        text="".join(delta.get("content") or delta.get("refusal") or "" for delta in deltas),
         calls=tuple(_read_calls(deltas)),
         finish=finishes[0],
         usage=_read_usage(usages[0]) if usages else None,

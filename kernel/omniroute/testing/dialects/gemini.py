@@ -174,6 +174,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
 def _read_chunks(bodies: Sequence[bytes]) -> Answered:
     chunks = [msgspec.json.decode(body) for body in bodies]
     for chunk, body in zip(chunks, bodies, strict=True):
+        assert "error" not in chunk, f"the answer is an error: {chunk}"
         GenerateContentResponse.model_validate_json(body, by_alias=True, by_name=False)
         assert "candidates" in chunk or "usageMetadata" in chunk, f"a chunk that says nothing: {body!r}"
     assert len({(chunk["responseId"], chunk["modelVersion"]) for chunk in chunks}) == 1, "the chunks have several heads"

@@ -86,7 +86,7 @@ class Asked(msgspec.Struct, kw_only=True):
 
 
 class Voice(Protocol):
-    """One dialect. `asked` and `read` raise `AssertionError` for what is not of it."""
+    """One dialect. `asked` and `read` raise `AssertionError` for what is not of it, and for a stream that reports an error."""
 
     dialect: str
     validate: Validator

@@ -197,6 +197,7 @@ def _final(body: bytes) -> dict[str, Any]:
     """The response at the end of a stream, which must be what its events said."""
     said = [(name, msgspec.json.decode(data)) for name, data in events(body)]
     for number, (name, event) in enumerate(said):
+        assert name not in {"error", "response.failed"}, f"the stream ends in an error: {event}"
         assert name == event["type"], f"the event is called {name!r} and says it is {event['type']!r}"
         assert event["sequence_number"] == number, f"{name} has the number {event['sequence_number']}, not {number}"
         EVENT.validate_python(event, strict=True)
