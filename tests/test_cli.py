@@ -261,7 +261,7 @@ def test_what_lies_around_is_named_and_not_used(gateway):
 
 def test_commands_that_the_banner_names_work_as_they_stand(gateway):
     [line] = [line for line in gateway.stderr.splitlines() if " ask " in line and "-m" in line]
-    command = line[line.index("python -m omniroute") :].removeprefix("python -m omniroute ")
+    command = line[line.index("omniroute ask ") :].removeprefix("omniroute ")  # however omniroute was started
     assert run(gateway.home, *re.findall(r'"[^"]*"|\S+', command.replace('"', ""))).returncode == 0
 
 

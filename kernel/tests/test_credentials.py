@@ -38,7 +38,7 @@ def test_what_was_sealed_opens_in_its_place(plaintext):
     vault = Vault(KEY)
     sealed = vault.seal(plaintext, PLACE)
     assert vault.unseal(sealed, PLACE) == plaintext
-    assert not plaintext or plaintext not in sealed
+    assert len(plaintext) < 8 or plaintext not in sealed  # a byte or two may come up by chance
     assert Vault(KEY).unseal(sealed, PLACE) == plaintext, "another process"
 
 
