@@ -37,8 +37,6 @@ CHOOSY = {
 """Models about which the services are particular, by their names."""
 USAGE = Usage(input_tokens=90, output_tokens=25, cached_tokens=40)
 SIGNATURE = "c2lnbmF0dXJl"
-WITHOUT_A_PLACE = {("openai-chat", "anthropic"), ("openai-chat", "openai-responses")}
-"""Clients whose dialect has no field that would bring these upstreams' signatures back."""
 FIRST, SECOND = '{"command":  "ls -la", "n": 1}', '{"path": "a\\u00e9\\"b"}'
 PATCH = "*** Begin Patch\n+ tab\there\n*** End Patch"
 
@@ -279,7 +277,7 @@ async def test_a_round_of_tool_calls_goes_to_and_fro(world, client, behind):
     calls = [(call.name, json.loads(call.text)) for call in asked.of("call")]
     assert calls == [("look", json.loads(FIRST)), ("fs-read", json.loads(SECOND))]
     assert [(asked.answers(result), result.text) for result in asked.of("result")] == [(0, "a file"), (1, "nothing")]
-    if behind != "openai-chat" and (client, behind) not in WITHOUT_A_PLACE:
+    if behind != "openai-chat":  # which signs nothing
         assert [block.signature for block in asked.blocks if block.signature] == [SIGNATURE]
     assert b"omr1." not in upstream.fake.requests[-1].body
 
@@ -312,11 +310,9 @@ async def test_an_upstream_s_refusal_is_told_in_the_client_s_dialect(world, clie
 
 
 def test_every_recording_is_replayed():
-    assert len(recordings()) == len(list(RECORDINGS.glob("*/*.json"))) or set(INSTALLED) != ALL_FOUR
-    assert len(recordings()) >= 30
+    assert len(recordings()) == len(list(RECORDINGS.glob("*/*.json"))) >= 55
 
 
-@pytest.mark.skipif(set(INSTALLED) != ALL_FOUR, reason="not all four translators come with the distribution yet")
 def test_all_sixteen_pairs_are_tried():
     assert {(dialect_of(each.values[0]), behind) for each in recordings() for behind in INSTALLED} == {
         (client, upstream) for client in ALL_FOUR for upstream in ALL_FOUR
