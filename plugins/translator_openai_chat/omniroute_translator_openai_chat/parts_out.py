@@ -20,6 +20,9 @@ from omniroute_translator_openai_chat.wire import (
     UserPartWire,
 )
 
+SAME_UPLOADS = frozenset({DIALECT, "openai-responses"})
+"""Dialects whose `file_id` means the same upload."""
+
 
 def own(part: Part | Tool) -> dict[str, Any]:
     """What the part or tool carries for this dialect."""
@@ -53,6 +56,9 @@ def image_url(part: ImagePart) -> str:
 
 def file_wire(part: FilePart, at: str, losses: list[Loss]) -> TextWire | FileWire | None:
     if part.file_id is not None:
+        if part.provider_metadata.keys() - SAME_UPLOADS:
+            losses.append(Loss(pointer=at, kind="dropped", reason="a file that was uploaded to another vendor"))
+            return None
         return FileWire(file=FileData(file_id=part.file_id), **marks(part))
     if part.data is None:
         losses.append(Loss(pointer=at, kind="dropped", reason=f"{DIALECT} takes documents as data, not by URL"))
