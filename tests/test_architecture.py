@@ -267,7 +267,7 @@ def test_what_is_public_is_listed_once_and_exists(module):
 
 def structs(module: ModuleType) -> list[type[msgspec.Struct]]:
     found = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, msgspec.Struct)]
-    return [kind for kind in found if kind.__module__ == module.__name__]
+    return [kind for kind in found if is_within(kind.__module__, [module.__name__])]
 
 
 @pytest.mark.parametrize("module", [model, import_module("omniroute.contracts")], ids=lambda module: module.__name__)

@@ -1,0 +1,83 @@
+"""HTTP as values, and who sends it."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+__all__ = [
+    "Headers",
+    "HttpRequest",
+    "HttpResponse",
+    "Transport",
+    "UpstreamStream",
+]
+
+
+class Headers:
+    """The client's request headers, looked up by lower-case name. Names that came twice hold the last value."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Mapping[bytes, bytes]) -> None:
+        self.raw = raw
+
+    def get(self, name: str) -> str | None:
+        value = self.raw.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    def __contains__(self, name: str) -> bool:
+        return name.encode("latin-1") in self.raw
+
+    def __repr__(self) -> str:
+        return f"Headers({sorted(name.decode('latin-1') for name in self.raw)})"  # values may be credentials
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request the kernel is asked to send. `url` is absolute; credentials belong in `headers`, never in `url`."""
+
+    method: str = "POST"
+    url: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method} {self.url}, {len(self.body)} bytes)"
+
+
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer. Header names are lower case; `body` may be cut at 64 kB when the status is an error."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class UpstreamStream(Protocol):
+    """An answer whose head is here and whose body is still coming.
+
+    `chunks()` yields bytes as they arrive and raises `UpstreamUnreachable` when the connection breaks;
+    `close()` may be called at any time, from any state, and frees the connection at once.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """Sends requests of the data path. Async. Cancelling `send` or an iteration must free what it held at once."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Called in the event loop before the first `send`."""
+
+    async def send(self, request: HttpRequest, *, connect_timeout_s: float | None = None) -> UpstreamStream:
+        """Return when the response's head is here. Redirects are never followed. Raises `UpstreamUnreachable`."""
+        ...
+
+    async def close(self) -> None:
+        """Called once, after the last request."""
