@@ -35,8 +35,8 @@ class Connection:
     def __init__(self, world, reader, writer):
         self.world, self.reader, self.writer = world, reader, writer
 
-    async def send(self, body, *, target="/v1/chat/completions", method="POST", headers=None, host=None):
-        """One request; gives status, headers, parsed body."""
+    async def send(self, body, *, target="/v1/chat/completions", method="POST", headers=None, host=None, more=""):
+        """One request; gives status, headers, parsed body. `more` are header lines beside `headers`."""
         fields = {
             "host": host or f"{self.world.host}:{self.world.port}",
             "authorization": f"Bearer {self.world.gateway.client_key}",
@@ -48,7 +48,7 @@ class Connection:
             f"{method} {target} HTTP/1.1",
             *(f"{name}: {value}" for name, value in fields.items() if value is not None),
         ]
-        self.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        self.writer.write("\r\n".join([*lines, more + "\r\n"]).encode("latin-1") + body)
         return await self.answer()
 
     async def answer(self):
@@ -204,6 +204,24 @@ async def test_a_key_in_the_query_that_differs_is_refused_and_never_logged(world
     await connection.close()
     assert "test-query-key-0001" not in world.gateway.log
     assert world.gateway.client_key not in world.gateway.log
+
+
+TWICE = [
+    pytest.param("", "authorization: Bearer test-other-key-0001\r\n", id="B15 two Authorization headers"),
+    pytest.param("", "Content-Type: text/plain\r\n", id="two content types"),
+    pytest.param("?key=test-other-key-0001&key=test-other-key-0002", "", id="B15 two keys in the query"),
+]
+
+
+@DIALECTS
+@pytest.mark.parametrize(("query", "line"), TWICE)
+async def test_what_can_have_one_value_only_is_refused_with_two(world, target, query, line):
+    calls = len(world.upstream.requests)
+    connection = await world.connect()
+    check_error(target, 400, await connection.send(GOOD, target=f"{target}{query}", more=line))
+    await connection.close()
+    assert len(world.upstream.requests) == calls
+    assert "test-other-key" not in world.gateway.log
 
 
 @DIALECTS

@@ -7,11 +7,11 @@ is called: the demo provider answers.
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 import pytest
@@ -20,11 +20,12 @@ from litestar import Litestar, WebSocket, asgi, get, websocket
 from litestar.types import Receive, Scope, Send
 
 from omniroute import settings
-from omniroute.app import build_app
+from omniroute.app import Front, build_app
 from omniroute.errors import InternalError
 from omniroute.gateway import Gateway
 from omniroute.management import check_declared
 from omniroute.server import running
+from omniroute.server.strangers import VOUCH
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -105,8 +106,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class World:
-    def __init__(self, gateway: Gateway, app: Litestar, port: int) -> None:
-        self.gateway, self.app, self.port = gateway, app, port
+    def __init__(self, gateway: Gateway, front: Front, port: int) -> None:
+        self.gateway, self.front, self.app, self.port = gateway, front, front._app, port
         self.management_key = gateway.management_key.key.reveal()
         self.endpoints = [*self._handlers(), *self._below_mounts()]
 
@@ -219,7 +220,7 @@ async def served(directory: Path, **more: Any) -> AsyncIterator[World]:
     try:
         front = build_app(gateway)
         async with running(front) as server:
-            yield World(gateway, front._app, server.port)
+            yield World(gateway, front, server.port)
     finally:
         await gateway.close()
 
@@ -471,6 +472,54 @@ async def test_a_cookie_is_no_credential_for_any_write(world, origin):
             answer = await world.ask(endpoint.method, endpoint.path, (cookie, *origin), endpoint.body)
             assert answer.status == 401, endpoint
     assert world.state == before
+
+
+async def test_a_connection_counts_as_a_strangers_until_a_valid_key_came_over_it(world):
+    """Every handler that takes a key says so to the server, which has room for so many strangers of one address."""
+    keys = {"client": CLIENT_KEY, "management": world.management_key, "public": CLIENT_KEY}
+    for endpoint in world.endpoints:
+        for key in (keys[endpoint.access], "test-wrong-key-0001"):
+            told: list[str] = []
+            scope = asgi_scope(endpoint, key, lambda: told.append("known"))  # noqa: B023 - called within this turn
+            await world.front(scope, *silent(endpoint.body))
+            expected = ["known"] if key in keys.values() and endpoint.access != "public" else []
+            assert told == expected, (endpoint, key)
+
+
+def asgi_scope(endpoint: Endpoint, key: str, vouched: Callable[[], None]) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": endpoint.method,
+        "scheme": "http",
+        "root_path": "",
+        "path": unquote(endpoint.path),
+        "raw_path": endpoint.path.encode(),
+        "query_string": b"",
+        "headers": [
+            (b"host", b"127.0.0.1"),
+            (b"authorization", b"Bearer " + key.encode()),
+            (b"content-type", b"application/json"),
+        ],
+        "client": ("192.0.2.7", 1),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+        "extensions": {VOUCH: vouched},
+    }
+
+
+def silent(body: bytes) -> tuple[Receive, Send]:
+    """A client that sends the body, listens to nothing and stays."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        del message
+
+    return receive, send
 
 
 # --- without client keys ----------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class Exchange:
         "body",
         "client_gone",
         "error",
+        "fault",
         "first_content_s",
         "head",
         "headers",
@@ -72,6 +73,7 @@ class Exchange:
         headers: Headers,
         request_id: str,
         send: Send,
+        fault: GatewayError | None = None,
     ) -> None:
         self.translator = translator
         """Of the client's dialect."""
@@ -79,6 +81,8 @@ class Exchange:
         self.params = params
         self.headers = headers
         self.request_id = request_id
+        self.fault = fault
+        """What is wrong with how the request was sent: it is refused before anything else."""
         self.body = b""
         self.head: RequestHead | None = None
         self.principal: Principal | None = None

@@ -8,7 +8,6 @@ handlers on one path would silently leave the last (all measured with Litestar 2
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import asgi
@@ -17,9 +16,11 @@ from litestar.handlers import ASGIRouteHandler
 from omniroute.contracts import Headers, Translator
 from omniroute.errors import GatewayError, MethodNotAllowed, ModelNotFound, RouteNotFound
 from omniroute.exchange import Exchange, Receive, Scope, Send
+from omniroute.heading import read_heading, singular_names
 from omniroute.ids import new_ulid, sane_request_id
 from omniroute.pipeline import Pipeline, authenticate
 from omniroute.routing import Router
+from omniroute.server.strangers import vouch
 
 __all__ = ["ModelsList", "build_handlers", "form_of", "refuse", "request_id_of"]
 
@@ -40,19 +41,22 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
-def model_endpoint(translator: Translator, operation: str, fixed: Mapping[str, str], pipeline: Pipeline) -> Endpoint:
+def model_endpoint(
+    translator: Translator, operation: str, fixed: Mapping[str, str], pipeline: Pipeline, singular: frozenset[bytes]
+) -> Endpoint:
     """POST of one dialect and operation."""
     constant = {"operation": operation, **fixed}
 
     async def endpoint(scope: Scope, receive: Receive, send: Send, found: Mapping[str, str]) -> None:
-        headers = Headers(dict(scope["headers"]))
+        heading = read_heading(scope["headers"], scope["query_string"], singular)
         exchange = Exchange(
             translator=translator,
             operation=operation,  # type: ignore[arg-type]  # checked when the registry was built
-            params={**_query(scope), **found, **constant},
-            headers=headers,
-            request_id=request_id_of(headers),
+            params={**heading.query, **found, **constant},
+            headers=heading.headers,
+            request_id=request_id_of(heading.headers),
             send=send,
+            fault=heading.fault,
         )
         await pipeline.run(exchange, scope, receive)
 
@@ -66,24 +70,28 @@ class ModelsList:
         self._translators = translators
         self._router = router
         self._authenticators = authenticators
+        self._singular = singular_names(translators)
 
     def endpoint(self, translator: Translator | None = None) -> Endpoint:
         """In the form of `translator`; None lets the request's headers decide."""
 
         async def endpoint(scope: Scope, receive: Receive, send: Send, found: Mapping[str, str]) -> None:
-            headers = Headers(dict(scope["headers"]))
-            form = translator or form_of(self._translators, headers)
+            heading = read_heading(scope["headers"], scope["query_string"], self._singular)
+            form = translator or form_of(self._translators, heading.headers)
             exchange = Exchange(
                 translator=form,
                 operation="models",
-                params={**_query(scope), **found},
-                headers=headers,
-                request_id=request_id_of(headers),
+                params={**heading.query, **found},
+                headers=heading.headers,
+                request_id=request_id_of(heading.headers),
                 send=send,
             )
             try:
+                if heading.fault is not None:
+                    raise heading.fault
                 peer = (scope.get("client") or ("",))[0]
-                await authenticate(self._authenticators, headers, exchange.params, peer)  # type: ignore[arg-type]
+                await authenticate(self._authenticators, heading.headers, exchange.params, peer)  # type: ignore[arg-type]
+                vouch(scope)
                 await exchange.answer(200, self._body(form, found.get("model")))
             except GatewayError as error:
                 await exchange.refuse(error)
@@ -114,11 +122,6 @@ def request_id_of(headers: Headers) -> str:
     return own if own is not None and sane_request_id(own) else new_ulid()
 
 
-def _query(scope: Scope) -> Mapping[str, str]:
-    raw: bytes = scope["query_string"]
-    return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
-
-
 # --- handlers ---------------------------------------------------------------------------------------------------------
 
 
@@ -131,13 +134,14 @@ def build_handlers(translators: Sequence[Translator], pipeline: Pipeline, models
     return [_handler(root, found, translators) for root, found in roots.items()]
 
 
-def _declared(translators: Iterable[Translator], pipeline: Pipeline, models: ModelsList) -> Iterable[Path]:
+def _declared(translators: Sequence[Translator], pipeline: Pipeline, models: ModelsList) -> Iterable[Path]:
+    singular = singular_names(translators)
     for translator in translators:
         for ingress in translator.ingress:
             if ingress.operation == "models":
                 endpoint = models.endpoint(translator)
             else:
-                endpoint = model_endpoint(translator, ingress.operation, ingress.params, pipeline)
+                endpoint = model_endpoint(translator, ingress.operation, ingress.params, pipeline, singular)
             root, pattern = _cut(ingress.path)
             yield Path(root=root, method=ingress.method, pattern=pattern, endpoint=endpoint, translator=translator)
 

@@ -28,6 +28,7 @@ from omniroute.logs import Redactor, get_logger, log_request
 from omniroute.model import Loss
 from omniroute.routing import Candidate, Router
 from omniroute.server.messages import ClientDisconnected, read_body
+from omniroute.server.strangers import vouch
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
 from omniroute.tokens import TokenCounts
@@ -102,9 +103,12 @@ class Pipeline:
             self._telemetry.record(record)
 
     async def _admit(self, exchange: Exchange, scope: Scope) -> None:
+        if exchange.fault is not None:
+            raise exchange.fault
         exchange.principal = await authenticate(
             self._authenticators, exchange.headers, exchange.params, (scope.get("client") or ("",))[0]
         )
+        vouch(scope)
         if self._is_draining():
             raise shutting_down()
         check_media_type(exchange.headers)

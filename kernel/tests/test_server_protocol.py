@@ -16,6 +16,7 @@ from omniroute.errors import PayloadTooLarge
 from omniroute.server import ClientDisconnected, Server, ServerLimits, loop_factory, read_body, running
 from omniroute.server.connections import Connections
 from omniroute.server.refusals import MALFORMED as MALFORMED_REFUSAL
+from omniroute.server.strangers import vouch
 
 GOOD = b"GET /fine HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -53,6 +54,10 @@ class Recorder:
         body = await read_body(scope, receive, READ_LIMIT)
         self.bodies.append(body)
         await answer(send, 200, f"{scope['method']} {scope['path']} ".encode() + body)
+
+    async def known(self, scope: Any, receive: Any, send: Any) -> None:
+        vouch(scope)
+        await answer(send, 200, b"hello again")
 
     async def unread(self, scope: Any, receive: Any, send: Any) -> None:
         await answer(send, 401, b"who are you")
@@ -658,6 +663,32 @@ def test_connections_beyond_the_limit_are_told_so():
         served.settle()
         assert served.still_works()
         assert "GET /fine" not in served.app.calls
+
+
+def test_an_address_has_room_for_so_many_connections_that_showed_no_key():
+    limits = ServerLimits(max_strangers=2, trusts_loopback=False)
+    with Served(limits, asyncio.SelectorEventLoop) as served:
+        with served.connect() as one, served.connect() as two:
+            served.settle()
+            assert [(reply.status, reply.code) for reply in served.ask(GOOD)] == [(429, "too_many_connections")]
+            one.sendall(GOOD.replace(b"/fine", b"/known"))
+            served.settle()
+            assert [reply.status for reply in served.ask(LAST)] == [
+                200
+            ]  # a known connection leaves its place to others
+            one.sendall(LAST)
+            two.sendall(LAST)
+            assert [reply.status for client in (one, two) for reply in replies(client)] == [200, 200, 200]
+        served.settle()
+        assert len(served.server.connections.strangers) == 0
+        assert "GET /fine" not in served.app.calls
+
+
+def test_connections_of_this_machine_are_not_counted():
+    limits = ServerLimits(max_strangers=1)
+    with Served(limits, asyncio.SelectorEventLoop) as served, served.connect(), served.connect():
+        served.settle()
+        assert [reply.status for reply in served.ask(LAST)] == [200]
 
 
 def test_the_application_hears_at_once_that_its_client_is_gone(served):

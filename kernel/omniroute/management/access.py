@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from omniroute.errors import AuthenticationFailed, InternalError, UnsupportedMediaType
+from omniroute.server.strangers import vouch
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -64,11 +65,13 @@ def management_guard(key: "ManagementKey") -> "Guard":
     """
 
     async def guard(connection: "ASGIConnection[Any, Any, Any, Any]", handler: "BaseRouteHandler") -> None:
-        if handler.opt.get(ACCESS) != "public" and not key.match(_bearer(connection.headers)):
-            raise AuthenticationFailed(
-                "the management key is required",
-                fix="send `Authorization: Bearer KEY`; it is in management.key of the data directory",
-            )
+        if handler.opt.get(ACCESS) != "public":
+            if not key.match(_bearer(connection.headers)):
+                raise AuthenticationFailed(
+                    "the management key is required",
+                    fix="send `Authorization: Bearer KEY`; it is in management.key of the data directory",
+                )
+            vouch(connection.scope)
         if connection.scope.get("method") in WRITES:
             kind = connection.headers.get("content-type", "")
             if kind.partition(";")[0].strip().lower() != "application/json":

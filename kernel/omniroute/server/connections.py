@@ -8,6 +8,7 @@ from uvicorn.server import ServerState
 from omniroute.logs import get_logger
 from omniroute.server.limits import ServerLimits
 from omniroute.server.refusals import Refusal
+from omniroute.server.strangers import Strangers
 
 if TYPE_CHECKING:
     from omniroute.server.protocol import GuardedProtocol
@@ -24,10 +25,11 @@ class Connections(ServerState):
     def __init__(self, limits: ServerLimits) -> None:
         super().__init__()
         self.limits = limits
+        self.strangers = Strangers(limits.max_strangers, trusts_loopback=limits.trusts_loopback)
         self.draining = False
         """Answers say `connection: close` from here on."""
         self.turned_away: set[GuardedProtocol] = set()
-        """Beyond `max_connections`: being told so."""
+        """Beyond a limit: being told so."""
         self.none_left = asyncio.Event()
         self.none_left.set()
         self._refused = 0

@@ -8,12 +8,13 @@ __all__ = ["ServerLimits", "limits_of"]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Times in seconds, 0 = none; sizes in bytes. The defaults hold for a server that nobody configured.
-
-    There is no limit per address: behind a proxy, or on a machine with many sessions, everybody has the same one.
-    """
+    """Times in seconds, 0 = none; sizes in bytes. The defaults hold for a server that nobody configured."""
 
     max_connections: int = 1024
+    max_strangers: int = 50
+    """Connections of one address beyond loopback that have not shown a valid key; 0 = no limit."""
+    trusts_loopback: bool = True
+    """False counts those of this machine too: for a server that another one on it passes strangers on to."""
     max_body_bytes: int | None = 33_554_432
     """A longer `Content-Length` is refused unread, in no dialect; None leaves that to `read_body`."""
     max_head_bytes: int = 65_536

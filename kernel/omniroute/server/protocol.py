@@ -18,6 +18,7 @@ from omniroute.server.connections import Connections
 from omniroute.server.hosts import host_is_well_formed
 from omniroute.server.outlets import BodyOf, Outlet
 from omniroute.server.refusals import Refusal
+from omniroute.server.strangers import VOUCH
 
 __all__ = ["GuardedProtocol"]
 
@@ -75,6 +76,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._upgrade_framing: bytes | None = None
         self._keeps_alive = False
         """What the current request's head asks for."""
+        self._stranger = ""
+        """Where this connection is counted as long as nobody knows its caller; empty when it is not."""
 
     # --- the connection ---
 
@@ -83,17 +86,35 @@ class GuardedProtocol(HttpToolsProtocol):
         self._outlet.write = transport.write
         self._outlet.is_closing = transport.is_closing
         self.state.none_left.clear()
-        if len(self.connections) > self.limits.max_connections:
-            self.connections.discard(self)
-            self._turn_away()
-        else:
+        refusal = self._crowded()
+        if refusal is None:
             self._start_clock(self.limits.head_s, self._on_clock)
+        else:
+            self.connections.discard(self)
+            self._turn_away(refusal)
+
+    def _crowded(self) -> Refusal | None:
+        """Why there is no room for this connection."""
+        if len(self.connections) > self.limits.max_connections:
+            return refusals.TOO_MANY_CONNECTIONS
+        strangers = self.state.strangers
+        place = strangers.place(self.client[0]) if self.client else ""
+        if place and not strangers.arrive(place):
+            return refusals.TOO_MANY_STRANGERS
+        self._stranger = place
+        return None
+
+    def _vouch(self) -> None:
+        if self._stranger:
+            self.state.strangers.leave(self._stranger)
+            self._stranger = ""
 
     def connection_lost(self, exc: Exception | None) -> None:
         for clock in (self._clock, self._idle_clock, self._write_clock):
             if clock is not None:
                 clock.cancel()
         super().connection_lost(exc)
+        self._vouch()
         if self._answering is not None and not self._answering.response_complete:
             self._answering.disconnected = True
             self._answering.message_event.set()
@@ -101,12 +122,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self.connections and not self.state.turned_away:
             self.state.none_left.set()
 
-    def _turn_away(self) -> None:
+    def _turn_away(self, refusal: Refusal) -> None:
         if len(self.state.turned_away) >= self.limits.max_connections:
             self.transport.abort()  # a flood: telling everybody costs as many sockets again
             return
         self.state.turned_away.add(self)
-        self._answer(refusals.TOO_MANY_CONNECTIONS)
+        self._answer(refusal)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -142,6 +163,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._stranger:
+            self.scope["extensions"] = {VOUCH: self._vouch}  # type: ignore[dict-item]  # nothing but a dict is typed
         if self._clock is not None:
             self._stop_clock()
         self._phase = HEAD

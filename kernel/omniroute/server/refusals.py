@@ -19,6 +19,7 @@ __all__ = [
     "TARGET_TOO_LONG",
     "TOO_MANY_CONNECTIONS",
     "TOO_MANY_PIPELINED",
+    "TOO_MANY_STRANGERS",
     "TRANSFER_CODING",
     "Refusal",
 ]
@@ -68,4 +69,9 @@ HEAD_TOO_LARGE = Refusal(431, "headers_too_large", "The request's headers are to
 INTERNAL = _refusal(GatewayError, "The request could not be read through a fault of the gateway; its log says more.")
 TOO_MANY_CONNECTIONS = Refusal(
     503, "too_many_connections", "All connections of this gateway are taken ([server] max_connections). Try again soon."
+)
+TOO_MANY_STRANGERS = Refusal(
+    429,
+    "too_many_connections",
+    "Too many connections of this address have not shown a valid key. Close some, or use them.",
 )

@@ -1,0 +1,38 @@
+"""What of a request's headers and query is taken, and what contradicts itself."""
+
+import pytest
+
+from omniroute.errors import InvalidRequest
+from omniroute.heading import read_heading
+
+SINGULAR = frozenset({b"authorization", b"x-api-key"})
+
+TAKEN = [
+    pytest.param([], b"", {}, {}, id="nothing"),
+    pytest.param([(b"x-a", b"1")], b"alt=sse&x=", {b"x-a": b"1"}, {"alt": "sse", "x": ""}, id="each once"),
+    pytest.param([(b"x-beta", b"a"), (b"x-beta", b"b")], b"", {b"x-beta": b"a, b"}, {}, id="a list in two lines"),
+    pytest.param([(b"x-beta", b"a"), (b"x-beta", b"a")], b"", {b"x-beta": b"a"}, {}, id="the same twice"),
+    pytest.param(
+        [(b"x-api-key", b"k"), (b"x-api-key", b"k")], b"k=1&k=1", {b"x-api-key": b"k"}, {"k": "1"}, id="equal keys"
+    ),
+]
+
+
+@pytest.mark.parametrize(("headers", "query", "values", "parameters"), TAKEN)
+def test_names_have_one_value(headers, query, values, parameters):
+    heading = read_heading(headers, query, SINGULAR)
+    assert (dict(heading.headers.raw), dict(heading.query), heading.fault) == (values, parameters, None)
+
+
+REFUSED = [
+    pytest.param([(b"authorization", b"Bearer secret-1"), (b"authorization", b"Bearer secret-2")], b"", id="header"),
+    pytest.param([], b"key=secret-1&alt=sse&key=secret-2", id="query"),
+    pytest.param([(b"x-a", b"1"), (b"x-a", b"2")], b"key=secret-1&key=secret-2", id="query beside a list"),
+]
+
+
+@pytest.mark.parametrize(("headers", "query"), REFUSED)
+def test_different_values_where_there_can_be_one_are_a_fault_that_repeats_none_of_them(headers, query):
+    fault = read_heading(headers, query, SINGULAR).fault
+    assert isinstance(fault, InvalidRequest)
+    assert "secret" not in fault.text
