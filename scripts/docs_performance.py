@@ -27,7 +27,7 @@ CPU is user and system time of the gateway's one process, telemetry and accounti
 default. Each figure is the median of {rounds} rounds of {slice_s:g} s, gateway and bare proxy in turns. "Added" is the
 time of a request through the gateway minus the same request straight to the upstream. Streams "as fast as they come" hold
 200 events each; slow ones are 200 streams of 20 events a second side by side, where every event is a wake-up of its own.
-The upstream and the load generator run on other cores than what is measured. One machine and one run: compare the ratios
+One figure stands beside something else than the bare proxy, and says so: that of a gateway with a full store. The upstream and the load generator run on other cores than what is measured. One machine and one run: compare the ratios
 rather than the figures, and measure on yours.
 
 | | |
@@ -37,8 +37,10 @@ rather than the figures, and measure on yours.
 ## Measure it yourself
 
 ```sh
-uv run scripts/bench --quick          # less than a minute
+uv run scripts/bench --quick          # a minute and a half
 uv run scripts/bench --json bench-today.json
+uv run scripts/bench --check bench-today.json    # exit code 1 when a cost has grown by more than a quarter
+uv run scripts/bench --only memory --setting server.transport=aiohttp
 uv run scripts/bench --profile --only relay-1k   # where the time goes
 ```
 """

@@ -92,6 +92,22 @@ async def use_aiohttp(url: str) -> float:
         return await busy(send)
 
 
+async def use_our_own(url: str) -> float:
+    from omniroute.api import HttpRequest
+    from omniroute.transport import LeanTransport, read_whole
+
+    transport = LeanTransport()
+    await transport.start()
+    request = HttpRequest(url=url, headers={"content-type": "application/json"}, body=BODY)
+
+    async def send() -> None:
+        await read_whole(await transport.send(request), 10_000)
+
+    cost = await busy(send)
+    await transport.close()
+    return cost
+
+
 async def use_httpx(url: str) -> float:
     import httpx
 
@@ -118,7 +134,7 @@ async def use_protocols(url: str) -> float:
     return await busy(send)
 
 
-CLIENTS = {"protocols": use_protocols, "aiohttp": use_aiohttp, "httpx": use_httpx}
+CLIENTS = {"protocols": use_protocols, "our own": use_our_own, "aiohttp": use_aiohttp, "httpx": use_httpx}
 
 
 # --- servers and frameworks -------------------------------------------------------------------------------------------

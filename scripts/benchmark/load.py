@@ -1,13 +1,15 @@
 """The load generator: raw protocols and prebuilt request bytes, lighter than anything it measures.
 
 `python -m benchmark.load` takes a job as one JSON line on standard input and answers with JSON lines. `closed` keeps N
-connections busy, `alone` sends one request after the other and times each, `slow` holds N streams open side by side.
+connections busy, `alone` sends one request after the other and times each, `slow` holds N streams open side by side, `hold`
+keeps N clients connected, `once` sends N requests at the same time.
 Between "ready" and its next line it does nothing, so that the one who measures can read the clock in peace.
 """
 
 import asyncio
 import base64
 import json
+import re
 import sys
 from time import perf_counter
 from typing import Any, cast
@@ -19,7 +21,10 @@ STREAM_END = b"\r\n0\r\n\r\n"
 OK = b"HTTP/1.1 200"
 DATA = b"data:"
 CONTENT = b" lorem"
+STAMP = re.compile(rb"@(\d{10}\.\d{6})")
 RAMP_S = 1.0
+AT_ONCE = 100
+"""Clients that connect side by side."""
 
 Json = dict[str, Any]
 
@@ -37,6 +42,8 @@ class Answer(asyncio.Protocol):
         self.sent_s = 0.0
         self.first_content_s = 0.0
         self.events = 0
+        self.delays_s: list[float] = []
+        """Of events that say when they were sent."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by type
@@ -70,6 +77,9 @@ class Answer(asyncio.Protocol):
         self.events += data.count(DATA)
         if not self.first_content_s and CONTENT in data:
             self.first_content_s = perf_counter()
+        if b"@" in data:
+            now_s = perf_counter()
+            self.delays_s += [now_s - float(sent) for sent in STAMP.findall(data)]
         self.tail = (self.tail + data)[-len(STREAM_END) :]
         if self.tail == STREAM_END:
             self.finish()
@@ -163,13 +173,47 @@ async def slow(job: Json, request: bytes) -> None:
         {
             "events": sum(connection.events for connection in connections),
             "first": percentiles([connection.first_content_s - connection.sent_s for connection in connections]),
+            "delay": percentiles([delay_s for connection in connections for delay_s in connection.delays_s]),
         }
     )
     for connection in connections:
         connection.transport.close()
 
 
-JOBS = {"closed": closed, "alone": alone, "slow": slow}
+async def hold(job: Json, request: bytes) -> None:
+    """Clients that have asked once and stay, with their stream if that is what they asked for; a line says how many more
+    to add, "0" lets all go."""
+    connections: list[Answer] = []
+    more = job["connections"]
+    while more:
+        for start in range(0, more, AT_ONCE):
+            connections += await asyncio.gather(*(begun(job, request) for _ in range(min(AT_ONCE, more - start))))
+        say({"open": len(connections)})
+        more = int(await next_line())
+    for connection in connections:
+        connection.transport.abort()
+    say({"open": 0})
+
+
+async def begun(job: Json, request: bytes) -> Answer:
+    """A connection whose answer is there, or has begun when it is a stream."""
+    connection = await connect(job)
+    answer = connection.send(request)
+    while not answer.done() and not connection.first_content_s:
+        await asyncio.wait([answer], timeout=0.01)
+    connection.done = None
+    return connection
+
+
+async def once(job: Json, request: bytes) -> None:
+    connections = await asyncio.gather(*(connect(job) for _ in range(job["connections"])))
+    await asyncio.gather(*(connection.send(request) for connection in connections))
+    say({"requests": len(connections)})
+    for connection in connections:
+        connection.transport.close()
+
+
+JOBS = {"closed": closed, "alone": alone, "slow": slow, "hold": hold, "once": once}
 
 
 def say(answer: Json) -> None:
@@ -188,5 +232,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    process.raise_file_limit()
     with asyncio.Runner(loop_factory=process.new_event_loop) as runner:
         runner.run(main())

@@ -15,6 +15,7 @@ from benchmark.targets import Target, check
 
 BURST_EVENTS = wire.STREAM_EVENTS
 SLOW_STREAMS = 200
+STRAIGHT_EVENTS = 60
 SLOW_WINDOW_S = 0.6
 """At least: shorter ones are lost in the steps of the clock."""
 
@@ -27,6 +28,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_s: float
     alone_requests: int
     starts: int
+    streams: int
+    idle_clients: tuple[int, int]
+    large_bodies: int
+    logged: int
 
     @property
     def slow_events(self) -> int:
@@ -119,18 +124,21 @@ class Bench:
         return cpu_s / units * 1e6, result["requests"] / result["elapsed_s"]
 
     def slow_streams(self) -> Iterator[Row]:
-        """CPU per event when each is a wake-up of its own, and the time to the first content, with 200 streams open."""
+        """CPU per event when each is a wake-up of its own, and how much later content comes, with 200 streams open."""
         results = {target.name: self.slow_rounds(target) for target in (self.gateway, self.proxy)}
+        straight = self.slow_straight()
         costs = {name: costs for name, (costs, _) in results.items()}
         yield pair(
             "slow-streams", f"{SLOW_STREAMS} streams of {wire.SLOW_EVENTS_PER_S} events/s", "µs CPU per event", costs
         )
-        for percentile in ("p50", "p99"):
-            firsts = {name: [first[f"{percentile}_ms"]] for name, (_, first) in results.items()}
-            label = f"time to first content, {SLOW_STREAMS} slow streams, {percentile}"
-            yield pair(f"slow-first-{percentile}", label, "ms", firsts)
+        for what, label in (("first", "time to first content"), ("delay", "delay of an event")):
+            for percentile in ("p50_ms", "p99_ms"):
+                added = {name: [result[what][percentile] - straight[what][percentile]]
+                         for name, (_, result) in results.items()}  # fmt: skip
+                name = f"slow-{what}-{percentile[:3]}"
+                yield pair(name, f"added {label}, {SLOW_STREAMS} slow streams, {percentile[:3]}", "ms", added)
 
-    def slow_rounds(self, target: Target) -> tuple[list[float], dict[str, float]]:
+    def slow_rounds(self, target: Target) -> tuple[list[float], dict[str, Any]]:
         assert target.process
         request = target.request(self.plan.slow_kind, front=wire.CHAT, behind=wire.CHAT, body_bytes=1000, stream=True)
         self.load("slow", target, request, connections=SLOW_STREAMS)
@@ -146,7 +154,16 @@ class Bench:
         expected = SLOW_STREAMS * self.plan.slow_events
         if result["events"] < expected * 0.99:
             raise SystemExit(f"{target.name} passed on {result['events']} of {expected} events")
-        return costs, result["first"]
+        return costs, result
+
+    def slow_straight(self) -> dict[str, Any]:
+        """The same without anything between, for as long as it takes to know."""
+        kind = f"slow/{STRAIGHT_EVENTS}"
+        request = self.direct.request(kind, front=wire.CHAT, behind=wire.CHAT, body_bytes=1000, stream=True)
+        self.load("slow", self.direct, request, connections=SLOW_STREAMS)
+        self.answer()
+        self.generator.say("finish")
+        return self.answer()
 
     def counted(self, process: Process) -> tuple[float, int]:
         self.generator.say("count")

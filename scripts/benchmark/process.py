@@ -1,6 +1,7 @@
 """Processes of a run: serving a protocol on a loopback port, starting others on cores of their own, reading what they use."""
 
 import asyncio
+import contextlib
 import os
 import platform
 import subprocess
@@ -24,8 +25,17 @@ STOP_S = 20.0
 
 def serve(protocol: Callable[[], asyncio.Protocol]) -> None:
     """Listen on a free loopback port, print the base URL, run until standard input closes."""
+    raise_file_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(protocol))
+
+
+def raise_file_limit() -> None:
+    """To what the system lets us have: every client is an open file."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
 async def _serve(protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -85,6 +95,15 @@ class Process:
             pages = int(Path(f"/proc/{self.child.pid}/statm").read_text(encoding="ascii").split()[1])
             return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
         return int(self._ps("rss")) * 1024 / 1e6
+
+    def forget_peak(self) -> None:
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5", encoding="ascii")
+
+    @property
+    def peak_mb(self) -> float:
+        """The highest RSS since `forget_peak`; on Linux only."""
+        lines = Path(f"/proc/{self.child.pid}/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
     def _ps(self, column: str) -> str:
         command = ["ps", "-o", f"{column}=", "-p", str(self.child.pid)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+COSTS = ("µs CPU", "MB", "kB")
 VERSIONS = ("omniroute-kernel", "aiohttp", "httptools", "litestar", "msgspec", "uvicorn", "uvloop")
 
 
@@ -109,6 +110,22 @@ def table(rows: Sequence[Row]) -> list[tuple[str, str, str, str]]:
             f"{row.ratio:.1f}" if row.ratio else "–",
         )
         for row in rows
+    ]
+
+
+def worse(run: Run, baseline: Run, *, allowed: float = 1.25) -> list[str]:
+    """A line for each cost whose ratio to the bare proxy has grown beyond `allowed` times the baseline's.
+
+    Ratios only, for machines differ; of CPU and memory only, for times of single requests depend on who else is busy.
+    """
+    before = {row.name: row.ratio for row in baseline.rows}
+    return [
+        f"{row.label}: {row.ratio:.2f} times the bare proxy, {was:.2f} in the baseline"
+        for row in run.rows
+        if row.unit.startswith(COSTS)
+        and row.ratio is not None
+        and (was := before.get(row.name)) is not None
+        and row.ratio > was * allowed
     ]
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -62,14 +62,25 @@ def bare_proxy(upstream: Target, cores: set[int] | None) -> Iterator[Target]:
 
 @contextmanager
 def gateway(
-    upstream: Target, kinds: list[str], folder: Path, cores: set[int] | None, *, profile: Path | None = None
+    upstream: Target,
+    kinds: list[str],
+    folder: Path,
+    cores: set[int] | None,
+    *,
+    settings_given: Mapping[str, str] | None = None,
+    profile: Path | None = None,
 ) -> Iterator[Target]:
-    """`omniroute serve` with a data directory of its own and one settings table per kind of upstream and dialect."""
+    """`omniroute serve` with a data directory of its own and one settings table per kind of upstream and dialect.
+
+    `settings_given` on top of the defaults: `{"server.transport": "aiohttp"}`.
+    """
     settings = folder / "omniroute.toml"
     settings.write_text("".join(tables(upstream, kinds)), encoding="utf-8")
     where = ["--config", str(settings), "--data-dir", str(folder / "data")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMNIROUTE_") and k not in LEFT_OUT}
-    omniroute = [sys.executable, *(["-m", "cProfile", "-o", str(profile)] if profile else []), "-m", "omniroute"]
+    for name, value in (settings_given or {}).items():
+        environment[f"OMNIROUTE_{name.replace('.', '__').upper()}"] = value
+    omniroute = [sys.executable, "-m", *(["benchmark.profiled", str(profile)] if profile else ["omniroute"])]
     key = subprocess.run(
         [sys.executable, "-m", "omniroute", "key", "create", f"bench-{time.time_ns()}", *where],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

@@ -5,6 +5,7 @@
 
 import asyncio
 import functools
+from time import perf_counter
 from typing import cast
 
 import httptools
@@ -15,9 +16,9 @@ WHOLE = {dialect: wire.json_response(wire.whole_answer(dialect)) for dialect in 
 
 
 @functools.cache
-def stream(dialect: str, count: int) -> list[bytes]:
+def stream(dialect: str, count: int, text: str) -> list[bytes]:
     """What to write, one piece per event."""
-    parts = [wire.chunked(event) for event in wire.events(dialect, count)]
+    parts = [wire.chunked(event) for event in wire.events(dialect, count, text)]
     return [wire.STREAM_HEAD + parts[0], *parts[1:-1], parts[-1] + wire.STREAM_END]
 
 
@@ -50,9 +51,10 @@ class Upstream(asyncio.Protocol):
         if kind == b"json":
             self.transport.write(WHOLE[dialect])
         elif kind == b"burst":
-            self.rush(stream(dialect, wire.STREAM_EVENTS), 0)
+            self.rush(stream(dialect, wire.STREAM_EVENTS, " lorem"), 0)
         else:
-            self.dribble(stream(dialect, int(rest.partition(b"/")[0])), 0, asyncio.get_running_loop().time())
+            parts = stream(dialect, int(rest.partition(b"/")[0]), f" lorem {wire.NO_STAMP.decode()}")
+            self.dribble(parts, 0, asyncio.get_running_loop().time())
 
     def rush(self, parts: list[bytes], index: int) -> None:
         """One event per turn of the loop, so that events reach the other side in as many pieces as it can keep up with."""
@@ -62,7 +64,7 @@ class Upstream(asyncio.Protocol):
 
     def dribble(self, parts: list[bytes], index: int, started_s: float) -> None:
         """Send one event, then the next when it is due, counted from the first so that lateness does not add up."""
-        self.transport.write(parts[index])
+        self.transport.write(wire.stamped(parts[index], perf_counter()))
         if index + 1 < len(parts):
             due_s = started_s + (index + 1) / wire.SLOW_EVENTS_PER_S
             self.timer = asyncio.get_running_loop().call_at(due_s, self.dribble, parts, index + 1, started_s)

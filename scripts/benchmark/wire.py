@@ -15,6 +15,8 @@ CHAT, MESSAGES = "openai-chat", "anthropic"
 PATHS = {CHAT: "chat/completions", MESSAGES: "messages"}
 WORD = "lorem ipsum dolor sit amet consectetur "
 CREATED = 1_760_000_000
+NO_STAMP = b"@0000000000.000000"
+"""In the text of slow events, where the upstream puts the time."""
 
 Json = dict[str, Any]
 
@@ -88,12 +90,17 @@ def whole_answer(dialect: str) -> bytes:
     )
 
 
-def events(dialect: str, count: int) -> list[bytes]:
-    """`count` events of one streamed answer, opening and closing ones included."""
-    return chat_events(count) if dialect == CHAT else message_events(count)
+def events(dialect: str, count: int, text: str = " lorem") -> list[bytes]:
+    """`count` events of one streamed answer, opening and closing ones included; each of the others says `text`."""
+    return chat_events(count, text) if dialect == CHAT else message_events(count, text)
 
 
-def chat_events(count: int) -> list[bytes]:
+def stamped(event: bytes, now_s: float) -> bytes:
+    """The event with the time in it, so that whoever receives it knows how long it took."""
+    return event.replace(NO_STAMP, b"@%017.6f" % now_s)
+
+
+def chat_events(count: int, text: str) -> list[bytes]:
     base = {
         "id": "chatcmpl-bench",
         "object": "chat.completion.chunk",
@@ -108,19 +115,19 @@ def chat_events(count: int) -> list[bytes]:
     usage = {"prompt_tokens": 210, "completion_tokens": count, "total_tokens": 210 + count}
     return [
         chunk({"role": "assistant", "content": ""}),
-        *([chunk({"content": " lorem"})] * (count - 4)),
+        *([chunk({"content": text})] * (count - 4)),
         chunk({}, "stop"),
         sse({**base, "choices": [], "usage": usage}),
         b"data: [DONE]\n\n",
     ]
 
 
-def message_events(count: int) -> list[bytes]:
+def message_events(count: int, text: str) -> list[bytes]:
     usage = {"input_tokens": 210, "output_tokens": 1}
     start: Json = {"id": "msg_bench", "type": "message", "role": "assistant", "model": MODEL, "content": [],
              "stop_reason": None, "stop_sequence": None, "usage": usage}  # fmt: skip
     end = {"stop_reason": "end_turn", "stop_sequence": None}
-    delta = {"type": "text_delta", "text": " lorem"}
+    delta = {"type": "text_delta", "text": text}
     return [
         sse({"type": "message_start", "message": start}, event="message_start"),
         sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},

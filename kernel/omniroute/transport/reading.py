@@ -1,0 +1,18 @@
+"""Reading an answer whole."""
+
+from omniroute.contracts import UpstreamStream
+
+__all__ = ["read_whole"]
+
+
+async def read_whole(stream: UpstreamStream, limit_bytes: int) -> bytes:
+    """The whole body, or its first `limit_bytes`; the stream is closed when there is more."""
+    parts: list[bytes] = []
+    size = 0
+    async for data in stream.chunks():
+        parts.append(data)
+        size += len(data)
+        if size > limit_bytes:
+            stream.close()
+            break
+    return parts[0] if len(parts) == 1 else b"".join(parts)
