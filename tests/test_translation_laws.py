@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omniroute.api import GatewayError, Usage
+from omniroute.api import GatewayError, InvalidRequest, Usage
 from omniroute.streaming import collect
-from omniroute.testing import Recording, Reply
+from omniroute.testing import Recording, Reply, sse
 from omniroute.testing.dialects import VOICES, Answered, Asked, Block, Call, Pair, Voice, installed_translators, written
 
 ROOT = Path(__file__).parent
@@ -206,11 +206,13 @@ def test_a_request_says_the_same_in_another_dialect(pair, asked, terse):
     found = VOICES[upstream].asked(outgoing.body)
     errors = upstream in MARKS_ERRORS
     assert normal(found, errors=errors) == normal(asked, errors=errors)
-    lost = [loss.pointer for loss in outgoing.losses]
+    lost = [loss.pointer.lower().replace("_", "") for loss in outgoing.losses]
     for name, value in asked.limits.items():
-        assert found.limits.get(name) == value or any(name in pointer for pointer in lost), f"{name} is lost: {lost}"
+        assert found.limits.get(name) == value or any(name.replace("_", "") in pointer for pointer in lost), (
+            f"{name} is lost: {lost}"
+        )
     if not errors and any(block.is_error for block in asked.blocks):
-        assert any(pointer.endswith("is_error") for pointer in lost)
+        assert any(pointer.endswith("error") for pointer in lost)
 
 
 ODD_NAMES = st.lists(
@@ -443,6 +445,54 @@ def test_signed_reasoning_goes_home_byte_for_byte(pair, stream):
     assert [loss for loss in outgoing.losses if "signature" in loss.reason] == []
 
 
+DETAILS = [
+    {"type": "reasoning.text", "text": "hm", "signature": "c2ln", "format": "vendor-v1", "index": 0},
+    {"type": "reasoning.encrypted", "id": "rs_1", "data": "c2VhbA==", "index": 1},
+]
+PIECES = [
+    [{"type": "reasoning.text", "text": "h", "format": "vendor-v1", "index": 0}],
+    [{"type": "reasoning.text", "text": "m", "index": 0}],
+    [{"type": "reasoning.text", "signature": "c2ln", "index": 0}],
+    [{"type": "reasoning.encrypted", "id": "rs_1", "data": "c2VhbA==", "index": 1}],
+]
+
+
+@pytest.mark.parametrize("client", TRANSLATORS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_signed_reasoning_details_go_home(client, stream):
+    """As some servers of the chat dialect give them: in a list of their own, in a stream in pieces."""
+    pair = Pair(TRANSLATORS[client], TRANSLATORS["openai-chat"])
+    voice = VOICES[client]
+    head = {"id": "c1", "created": 1, "model": "m"}
+    call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    if stream:
+        deltas = [{"role": "assistant"}, *({"reasoning_details": each} for each in PIECES)]
+        deltas.append({"tool_calls": [{"index": 0, **call}]})
+        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
+        said = [sse([*({**head, "object": "chat.completion.chunk", "choices": [each]} for each in choices), "[DONE]"])]
+    else:
+        message = {"role": "assistant", "content": None, "reasoning_details": DETAILS, "tool_calls": [call]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+        said = json.dumps({**head, "object": "chat.completion", "choices": [choice]}).encode()
+    asked = Asked(
+        blocks=[Block(role="user", kind="text", text="hi")],
+        tools={"look": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+        descriptions={"look": "d"},
+    )
+    body = written(client, asked, "m")
+    request = pair.decode(msgspec.json.encode(body), voice.path("m", stream=False))
+    outgoing = pair.encode(request)
+    shown = pair.folded(said, request, outgoing) if stream else pair.whole(said, request, outgoing)
+    after = voice.continued(body, shown, ["done"])
+    request = pair.decode(msgspec.json.encode(after), voice.path("m", stream=False))
+    [turn] = [
+        message for message in json.loads(pair.encode(request).body)["messages"] if message["role"] == "assistant"
+    ]
+    assert turn["reasoning_details"] == DETAILS
+    assert turn["tool_calls"][0]["id"] == "call_1"
+
+
 # --- (fields in) = (mapped) and (reported as lost) --------------------------------------------------------------------
 
 FOREIGN_JSON = frozenset(
@@ -482,11 +532,6 @@ BOOKKEEPING = {
     },
 }
 """Fields whose absence says the same, or that say nothing to an upstream."""
-NAMED = {
-    "generationConfig/thinkingConfig/includeThoughts": "/reasoning/summary",
-    "thinking/display": "/reasoning/summary",
-}
-"""Fields whose loss goes by a canonical name."""
 
 
 def dialect_of(target):
@@ -535,6 +580,29 @@ def at(body, path):
     return body
 
 
+def lost_nowhere(body, losses):
+    """The losses that point at nothing in the body. What was invented may: it is not there."""
+    return [loss for loss in losses if loss[1] != "invented" and not stands(body, loss[0])]
+
+
+def stands(body, pointer):
+    """Whether a JSON pointer leads to something."""
+    for step in pointer.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = body if isinstance(body, dict) else dict(enumerate(body)) if isinstance(body, list) else {}
+        key = int(name) if isinstance(body, list) and name.isdecimal() else name
+        if key not in found:
+            return False
+        body = found[key]
+    return True
+
+
+def is_about(pointer, path):
+    """Whether it leads to the field, into it, or to what holds it."""
+    steps = pointer.split("/")[1:]
+    return all(step == str(other) for step, other in zip(steps, path, strict=False))
+
+
 def pattern(path):
     return "/".join("#" if isinstance(step, int) else step for step in path)
 
@@ -549,9 +617,10 @@ def test_each_field_is_mapped_or_reported(recording, upstream):
         return outgoing.body, {(loss.pointer, loss.kind) for loss in outgoing.losses}
 
     body, losses = sent(recording.body)
+    assert lost_nowhere(recording.body, losses) == []
     whole = set()
     """Paths that were reported as lost with all they hold."""
-    silent = []
+    silent, misplaced = [], []
     for path in paths(recording.body):
         if at(recording.body, path) in SAYS_NOTHING or any(path[:length] in whole for length in range(1, len(path))):
             continue
@@ -562,11 +631,76 @@ def test_each_field_is_mapped_or_reported(recording, upstream):
         if body_without != body:
             continue
         name = pattern(path)
-        if losses - losses_without:
+        if told := {pointer for pointer, _ in losses - losses_without}:
             whole.add(path)
-        elif name not in BOOKKEEPING[client] and not any(NAMED.get(name) == pointer for pointer, _ in losses):
+            if isinstance(path[-1], str) and not any(is_about(pointer, path) for pointer in told):
+                misplaced.append((path, told))
+        elif name not in BOOKKEEPING[client]:
             silent.append((path, at(recording.body, path)))
     assert silent == []
+    assert misplaced == []
+
+
+def merged(value, patch):
+    """A JSON merge patch, applied."""
+    if not isinstance(patch, dict):
+        return patch
+    before = value if isinstance(value, dict) else {}
+    return {**before, **{name: merged(before.get(name), inner) for name, inner in patch.items()}}
+
+
+FIELDS = [
+    pytest.param(found["dialect"], merged(merged(found["base"], field.get("over", {})), field["add"]), id=field["name"])
+    for path in sorted((ROOT / "recordings/fields").glob("*.json"))
+    for found in [json.loads(path.read_bytes())]
+    for field in found["fields"]
+]
+"""A request for each field that docs/translation.md speaks of."""
+
+
+@pytest.mark.parametrize("upstream", TRANSLATORS)
+@pytest.mark.parametrize(("client", "body"), FIELDS)
+def test_a_loss_says_where_in_the_client_s_body_it_is(client, body, upstream):
+    pair = Pair(TRANSLATORS[client], TRANSLATORS[upstream])
+    try:
+        outgoing = pair.encode(pair.decode(json.dumps(body).encode(), VOICES[client].path("m", stream=False)))
+    except InvalidRequest:
+        return
+    assert lost_nowhere(body, {(loss.pointer, loss.kind) for loss in outgoing.losses}) == []
+
+
+OWN_ITEMS = [
+    {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}},
+    {"type": "computer_call", "id": "cu_1", "call_id": "c1", "status": "completed", "action": {"type": "screenshot"}},
+    {
+        "type": "computer_call_output",
+        "call_id": "c1",
+        "output": {"type": "computer_screenshot", "image_url": "https://x.example/a.png"},
+    },
+    {"type": "local_shell_call", "id": "ls_1", "call_id": "c2", "status": "completed", "action": {"type": "exec"}},
+    {"type": "mcp_call", "id": "mcp_1", "name": "f", "arguments": "{}", "server_label": "s"},
+    {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "container_id": "c"},
+    {"type": "compaction", "id": "cmp_1", "encrypted_content": "c2VhbA=="},
+]
+
+
+@pytest.mark.parametrize("upstream", [dialect for dialect in TRANSLATORS if dialect != "openai-responses"])
+@pytest.mark.parametrize("item", OWN_ITEMS, ids=lambda item: item["type"])
+def test_an_item_that_only_one_dialect_knows_is_reported(upstream, item):
+    body = {"model": "m", "input": [{"role": "user", "content": "hi"}, item, {"role": "user", "content": "and?"}]}
+    pair = Pair(TRANSLATORS["openai-responses"], TRANSLATORS[upstream])
+    outgoing = pair.encode(pair.decode(json.dumps(body).encode(), "/v1/responses"))
+    assert any(loss.pointer.startswith("/input/1") and loss.kind == "dropped" for loss in outgoing.losses)
+
+
+@pytest.mark.parametrize("upstream", ["openai-chat", "openai-responses"])
+def test_a_video_is_not_passed_off_as_a_document(upstream):
+    parts = [{"text": "hi"}, {"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}}]
+    pair = Pair(TRANSLATORS["gemini"], TRANSLATORS[upstream])
+    body = json.dumps({"contents": [{"role": "user", "parts": parts}]}).encode()
+    outgoing = pair.encode(pair.decode(body, "/v1beta/models/m:generateContent"))
+    assert b"AAAA" not in outgoing.body
+    assert ("/contents/0/parts/1", "dropped") in {(loss.pointer, loss.kind) for loss in outgoing.losses}
 
 
 @pytest.mark.parametrize("upstream", [dialect for dialect in TRANSLATORS if dialect != "anthropic"])

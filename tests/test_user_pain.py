@@ -18,6 +18,7 @@ from omniroute.api import (
     FinishReason,
     InvalidRequest,
     Message,
+    Price,
     StreamBroken,
     TextPart,
     UpstreamError,
@@ -25,6 +26,7 @@ from omniroute.api import (
     Usage,
     UsageUpdate,
 )
+from omniroute.pricing import cost_usd
 from omniroute.testing import Close, FakeUpstream, Recording, Reply, Stream, WaitFor, sse
 from omniroute.testing.dialects import VOICES, Answered, Asked, Block, Call, Pair, installed_translators, written
 
@@ -153,6 +155,19 @@ SPOKEN = {
     "a refusal": ({"refusal": "words"}, "", "words"),
     "a think tag": ({"content": "<think>thought</think>\n\nwords"}, "thought", "words"),
 }
+
+
+@every_pair
+@streamed
+def test_p04_as_many_characters_come_out_as_went_in(pair, stream):
+    """Of text, of reasoning and of arguments."""
+    exchange = Exchange(pair, stream=stream)
+    long = msgspec.structs.replace(FULL, reasoning="Hm… 😀 é " * 300, text=TEXT * 200)
+    found = exchange.read(exchange.reply(long))
+    counted = [
+        (len(each.reasoning), len(each.text), [len(call.arguments) for call in each.calls]) for each in (found, long)
+    ]
+    assert counted[0] == counted[1]
 
 
 @every_client
@@ -365,6 +380,60 @@ def test_p15_usage_is_the_same_streamed_and_whole(pair):
     assert found == {msgspec.json.encode(USAGE)}
 
 
+INVOICES = {
+    "openai-chat": (Price(input_usd=1.25, output_usd=10, cached_usd=0.125), 1.375),
+    "openai-responses": (Price(input_usd=1.25, output_usd=10, cached_usd=0.125), 1.375),
+    "anthropic": (Price(input_usd=3, output_usd=15, cached_usd=0.3, cache_write_usd=3.75), 2.40),
+    "gemini": (Price(input_usd=0.3, output_usd=2.5, cached_usd=0.03), 0.34),
+}
+"""Prices per million tokens, and what 1.2 million in, 1 million of them from the cache, and 100 000 out come to."""
+
+
+@every_upstream
+@streamed
+def test_p15_an_answer_costs_what_the_invoice_says_to_the_cent(behind, stream):
+    price, dollars = INVOICES[behind]
+    usage = Usage(input_tokens=1_200_000, output_tokens=100_000, cached_tokens=1_000_000)
+    exchange = Exchange(Pair(TRANSLATORS["openai-chat"], TRANSLATORS[behind]), stream=stream)
+    said = exchange.reply(Answered(text=TEXT, usage=usage))
+    counted = (
+        [event.usage for event in exchange.pair.events(said) if isinstance(event, UsageUpdate)][-1]
+        if stream
+        else TRANSLATORS[behind].decode_response(said).usage
+    )
+    assert round(cost_usd(price, counted), 6) == dollars
+
+
+@pytest.mark.skipif("anthropic" not in TRANSLATORS, reason="the dialect that bills writes to a cache is not installed")
+@streamed
+def test_p15_what_is_cached_for_an_hour_costs_more_than_for_five_minutes(stream):
+    """Once each, and neither as fresh input."""
+    usage = {
+        "input_tokens": 50_000,
+        "cache_read_input_tokens": 1_000_000,
+        "cache_creation_input_tokens": 300_000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 200_000, "ephemeral_1h_input_tokens": 100_000},
+        "output_tokens": 20_000,
+    }
+    exchange = Exchange(Pair(TRANSLATORS["openai-chat"], TRANSLATORS["anthropic"]), stream=stream)
+    said = exchange.reply(Answered(text=TEXT, usage=Usage()))
+    if stream:
+        events = [json.loads(chunk.partition(b"data: ")[2]) for chunk in said]
+        for event in events:
+            if event["type"] == "message_start":
+                event["message"]["usage"] = usage
+            if event["type"] == "message_delta":
+                event["usage"] = {"output_tokens": 20_000}
+        data = sse([{"event": event["type"], "data": event} for event in events])
+        counted = [event.usage for event in exchange.pair.events([data]) if isinstance(event, UsageUpdate)][-1]
+    else:
+        counted = exchange.pair.upstream.decode_response(
+            json.dumps({**json.loads(said), "usage": usage}).encode()
+        ).usage
+    price = Price(input_usd=3, output_usd=15, cached_usd=0.3, cache_write_usd=3.75, cache_write_1h_usd=6)
+    assert round(cost_usd(price, counted), 6) == 2.10
+
+
 # --- through a gateway ------------------------------------------------------------------------------------------------
 
 ROLES = ("plain", "one", "other", "cut", "refused")
@@ -449,6 +518,94 @@ async def test_p05_the_same_dialect_on_both_sides_is_the_client_s_bytes(world, c
     await world.http.send(request)
     upstream.refused.pop()  # it knows no such field; that is between it and its client
     assert odd in upstream.requests[-1].body
+
+
+@served
+@every_upstream
+@every_client
+async def test_p04_what_the_upstream_is_not_told_is_counted(world, client, behind):
+    """By the answer's header and in the request's record; nothing is, where the client's bytes go on."""
+    model = f"{behind}-plain/counted-{client}"
+    answer = await world.ask(client, model, x_odd=1)
+    assert answer.status_code == 200 or client == behind  # it knows no such field; that is between it and its client
+    header = answer.headers.get("x-omniroute-loss")
+    await world.http.get(f"{world.gateway.base_url}/healthz")  # by its answer the request before it is in the log
+    [line] = [json.loads(line) for line in world.gateway.log.splitlines() if f'"model":"{model}"' in line]
+    if client == behind:
+        world.upstreams[behind].refused.pop()
+        assert (header, "losses" in line) == (None, False)
+        return
+    count, _, named = header.partition("; ")
+    assert "dropped /x_odd" in named
+    assert line["losses"] == int(count) >= 1
+
+
+@served
+@every_upstream
+@every_client
+async def test_p06_tools_have_their_own_names_in_an_error(world, client, behind):
+    if client == behind:
+        return  # what is relayed goes by the client's own names
+    name = "fs.read/😀"
+    asked = msgspec.structs.replace(QUESTION, tools={name: SCHEMA}, descriptions={name: "d"})
+    upstream, before = world.upstreams[behind], len(world.upstreams[behind].requests)
+
+    def complaint(request):
+        [sent] = upstream.voice.asked(request.body).tools
+        return upstream.voice.refusal(400, f"the tool {sent} is not allowed")
+
+    upstream.queue(complaint)
+    answer = await world.ask(client, f"{behind}-refused/{client}-names", asked)
+    assert answer.status_code == 400
+    assert f"the tool {name} is not allowed" in VOICES[client].read_error(answer.content)
+    assert len(upstream.requests) == before + 1
+
+
+COMPLAINTS = {
+    "openai-chat": lambda message: {"error": {"message": message, "type": "invalid_request_error", "code": None}},
+    "openai-responses": lambda message: {"type": "error", "code": "invalid_prompt", "message": message, "param": None},
+    "anthropic": lambda message: {"type": "error", "error": {"type": "invalid_request_error", "message": message}},
+    "gemini": lambda message: {"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}},
+}
+"""The error events of streams, which are also what some upstreams answer with under status 200."""
+
+
+@served
+@every_upstream
+@every_client
+@pytest.mark.parametrize("when", ["in mid-stream", "before content", "instead of an answer", "to a whole request"])
+async def test_p06_tools_have_their_own_names_in_an_error_under_status_200(world, client, behind, when):
+    if client == behind:
+        return  # what is relayed goes by the client's own names
+    name = "fs.read/😀"
+    asked = msgspec.structs.replace(QUESTION, tools={name: SCHEMA}, descriptions={name: "d"})
+    upstream, begun = world.upstreams[behind], asyncio.Event()
+
+    def complaint(request):
+        [sent] = upstream.voice.asked(request.body).tools
+        error = COMPLAINTS[behind](f"the tool {sent} broke off")
+        event = sse([{"event": "error", "data": error} if behind == "anthropic" else error])
+        if when == "in mid-stream":
+            chunks = list(upstream.voice.reply(Answered(text=TEXT, usage=USAGE), request).chunks)
+            return Stream([*chunks[: _first_content(chunks) + 1], WaitFor(begun), event])
+        return (
+            Stream([event]) if when == "before content" else Reply.json(error if "error" in error else {"error": error})
+        )
+
+    upstream.queue(complaint)
+    stream = when != "to a whole request"
+    request = world.request(client, f"{behind}-refused/{client}-broken", asked, stream=stream)
+    answer = await world.http.send(request, stream=True)
+    body = b""
+    async for data in answer.aiter_raw():
+        body += data
+        begun.set()
+    if when == "in mid-stream":
+        assert answer.status_code == 200
+        assert f"the tool {name} broke off" in LAST[client](data_of(body))["message"]
+    else:
+        assert answer.status_code >= 400
+        assert f"the tool {name} broke off" in VOICES[client].read_error(body)
 
 
 @served
@@ -623,27 +780,61 @@ def test_p11_an_end_without_a_marker_is_a_broken_stream(pair):
         exchange.shown([])
 
 
+BITS = [f"{piece:03}aa" for piece in range(24)]
+"""Each is what one event of a stream says, and stands nowhere else; so words are cut wherever events end."""
+SPOKEN_BITS = Answered(
+    reasoning="".join(BITS[:8]),
+    text="".join(BITS[8:16]),
+    calls=(Call(id="call_a", name="read", arguments='{"a":"' + "".join(BITS[16:])[1:] + '"}'),),
+    finish="tool_calls",
+    usage=USAGE,
+)
+ENDLESS_S = 20.0
+"""Something is held back that nothing will ever follow."""
+
+
+def halves(chunk):
+    return [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
+
+
 @served
 @every_upstream
 @every_client
-async def test_p14_words_arrive_one_by_one(world, client, behind):
-    """The first are with the client before the upstream says the second."""
-    read = asyncio.Event()
+@pytest.mark.parametrize("cut", [lambda chunk: [chunk], halves], ids=["whole events", "events in halves"])
+async def test_p14_nothing_waits_for_what_comes_after_it(world, client, behind, cut):
+    """The upstream says nothing more until the client has seen all that it has said: words, thoughts, arguments."""
+    shown = {bit[1:].encode(): asyncio.Event() for bit in BITS}
+    late = set(BITS[16:]) if "gemini" in {client, behind} else set()  # whose calls come whole
+    early = [bit[1:].encode() for bit in BITS if bit not in late]
+    gated = []
 
     def halting(chunks):
-        first = next(at for at, chunk in enumerate(chunks) if b"Hello" in chunk)
-        return Stream([*chunks[: first + 1], WaitFor(read), *chunks[first + 1 :]])
+        def steps():
+            for chunk in chunks:
+                yield from cut(chunk)
+                for bit in early:
+                    if bit in chunk and not shown[bit].is_set():
+                        gated.append(bit)
+                        yield WaitFor(shown[bit])
 
-    world.upstreams[behind].script(Answered(text=TEXT, usage=USAGE), halting)
-    request = world.request(client, f"{behind}-plain/m", stream=True)
-    answer = await world.http.send(request, stream=True)
+        return Stream(steps())
+
+    world.upstreams[behind].script(SPOKEN_BITS, halting)
+    answer = await world.http.send(world.request(client, f"{behind}-plain/m", stream=True), stream=True)
     body = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(ENDLESS_S):
         async for data in answer.aiter_raw():
             body += data
-            if b"Hello" in body:
-                read.set()
-    assert VOICES[client].read(body, stream=True).text == TEXT
+            for bit, event in shown.items():
+                if bit in body:
+                    event.set()
+    said = VOICES[client].read(body, stream=True)
+    assert (said.reasoning, said.text, said.calls[0].arguments) == (
+        SPOKEN_BITS.reasoning,
+        SPOKEN_BITS.text,
+        SPOKEN_BITS.calls[0].arguments,
+    )
+    assert len(gated) > len(early) // 2
     assert "content-encoding" not in answer.headers
     assert answer.headers["x-accel-buffering"] == "no"
 

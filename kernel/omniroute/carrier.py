@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["carried", "carry"]
+__all__ = ["carried", "carried_places", "carry"]
 
 MARK = "omr1."
 MARKS = (MARK.encode(), base64.b64encode(f"{MARK}e".encode()))
@@ -35,3 +35,8 @@ def carried(text: str) -> dict[str, dict[str, Any]] | None:
         return _DECODER.decode(base64.urlsafe_b64decode(data + "=" * (-len(data) % 4)))
     except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return None
+
+
+def carried_places(metadata: Mapping[str, Mapping[str, Any]], place: str) -> dict[str, str]:
+    """For a `Source`: all that these name stands in the one field that held the carrier."""
+    return {name: place for fields in metadata.values() for name in fields}

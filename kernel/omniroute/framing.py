@@ -8,10 +8,10 @@ upstreams need. Source: WHATWG HTML, "Server-sent events", 9.2.6 (read 2026-11-2
 import re
 from collections.abc import Mapping, Sequence
 
-from omniroute.contracts import Frame, Framing, Writer
+from omniroute.contracts import Frame, Framing, Translator, Writer
 from omniroute.errors import UpstreamGarbled
 
-__all__ = ["FRAMINGS", "MAX_FRAME_BYTES", "JsonArray", "Ndjson", "Sse", "WholeJson"]
+__all__ = ["FRAMINGS", "MAX_FRAME_BYTES", "JsonArray", "Ndjson", "Sse", "WholeJson", "keepalive"]
 
 _BOM = b"\xef\xbb\xbf"
 MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -89,6 +89,8 @@ def _parse(block: bytes) -> Frame | None:
 class Bare:
     """A framing whose stream is nothing but its frames, so that it can be its own writer."""
 
+    keepalive = b"\n"
+
     def encode(self, frame: Frame) -> bytes:
         return frame.data
 
@@ -102,6 +104,7 @@ class Bare:
 class Sse(Bare):
     name = "sse"
     content_type = "text/event-stream"
+    keepalive = b": keep-alive\n\n"
 
     def splitter(self) -> SseSplitter:
         return SseSplitter()
@@ -187,6 +190,7 @@ class JsonArray:
 
     name = "json-array"
     content_type = "application/json"
+    keepalive = b"\n"
 
     def splitter(self) -> WholeSplitter:
         return WholeSplitter()
@@ -210,6 +214,11 @@ class ArrayWriter:
 
     def close(self) -> bytes:
         return b"[]" if self._before == b"[" else b"]"
+
+
+def keepalive(translator: Translator, client: Framing) -> bytes:
+    """What a waiting client whose stream has this framing is sent: the dialect's own form, else the framing's."""
+    return (translator.keepalive if client.name == translator.framing else b"") or client.keepalive
 
 
 FRAMINGS: Mapping[str, Framing] = {framing.name: framing for framing in (Sse(), Ndjson(), WholeJson(), JsonArray())}

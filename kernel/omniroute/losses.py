@@ -1,8 +1,13 @@
-"""What a request carries that another dialect has no place for."""
+"""What a translation gives up, and where in the client's body that stood."""
 
-from omniroute.model import ChatRequest, Loss
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
-__all__ = ["extension_losses"]
+import msgspec
+
+from omniroute.model import ChatRequest, Loss, Message, Part, Source, Tool, ToolResultPart
+
+__all__ = ["extension_losses", "in_source", "source_pointer"]
 
 
 def extension_losses(request: ChatRequest, dialect: str) -> tuple[Loss, ...]:
@@ -13,3 +18,52 @@ def extension_losses(request: ChatRequest, dialect: str) -> tuple[Loss, ...]:
         if origin != dialect
         for field in fields
     )
+
+
+def in_source(losses: Iterable[Loss], request: ChatRequest) -> tuple[Loss, ...]:
+    """The same losses, which point into this request, with pointers into the body it was decoded from."""
+    return tuple(
+        msgspec.structs.replace(loss, pointer=source_pointer(loss.pointer, request) or loss.pointer) for loss in losses
+    )
+
+
+def source_pointer(pointer: str, request: ChatRequest) -> str:
+    """Where in the client's body stood what `pointer` names in the canonical request.
+
+    What has no place of its own there (an adapting provider may have added it) has that of what it stands in. Empty is the
+    body as a whole.
+    """
+    node: _Node = request
+    steps = left = pointer.split("/")[1:]
+    source = request.source or Source("")
+    while (inner := _inner(node, steps)) is not None:
+        node, steps = inner
+        source, left = (source, []) if node.source is None else (node.source, steps)
+    return _below(source, left)
+
+
+_Node: TypeAlias = ChatRequest | Message | Part | Tool
+
+
+def _inner(node: _Node, steps: list[str]) -> tuple[_Node, list[str]] | None:
+    """What the first two steps lead to, and the steps that are left; None when they lead to a field."""
+    found: Sequence[_Node]
+    match node, steps:
+        case ChatRequest(messages=found), ["messages", at, *left]:
+            pass
+        case ChatRequest(tools=found), ["tools", at, *left]:
+            pass
+        case ((Message(parts=found) | ToolResultPart(parts=found)), ["content", at, *left]):
+            pass
+        case _:
+            return None
+    return (found[int(at)], left) if at.isdecimal() and int(at) < len(found) else None
+
+
+def _below(source: Source, steps: Sequence[str]) -> str:
+    """The place of a field, by the longest path of it that is spelled otherwise."""
+    for length in range(len(steps), -1, -1):
+        spelled = source.fields.get("/".join(steps[:length]))
+        if spelled is not None:
+            return "/".join((source.pointer + spelled, *steps[length:]))
+    return "/".join((source.pointer, *steps))

@@ -5,6 +5,7 @@ into stays `msgspec.Raw` (the very bytes the client sent). What has no canonical
 response) or `provider_metadata` (part, tool) under the name of its dialect and is used again only by that dialect.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -36,6 +37,7 @@ __all__ = [
     "ResponseStart",
     "Role",
     "Sampling",
+    "Source",
     "TextDelta",
     "TextPart",
     "Tool",
@@ -54,6 +56,22 @@ LossKind: TypeAlias = Literal["dropped", "approximated", "invented"]
 Metadata: TypeAlias = dict[str, dict[str, Any]]
 
 
+class Source(msgspec.Struct, frozen=True, eq=False):
+    """Where in the client's body something stood. Equal to every other one: where a thing came from is no part of it."""
+
+    pointer: str
+    """JSON pointer, in the client's own spelling."""
+    fields: Mapping[str, str] = {}
+    """Canonical field, or path of fields → where it stands below `pointer`, for those that are spelled otherwise there; under
+    the empty name, where the thing itself stands."""
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, Source)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class CacheMark(msgspec.Struct, frozen=True, kw_only=True):
     """A client's request to cache the prompt up to and including the block that carries it."""
 
@@ -65,7 +83,8 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
     """One thing a translation could not carry over unchanged."""
 
     pointer: str
-    """JSON pointer into the source body, for example `/messages/2/content/0/cache_control`."""
+    """JSON pointer into the body the client sent, for example `/messages/2/content/0/cache_control`. A translator that encodes
+    points into the canonical request instead, whose names and places these are; the kernel makes the one of the other."""
     kind: LossKind
     reason: str
 
@@ -77,6 +96,7 @@ class TextPart(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 class ReasoningPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +105,7 @@ class ReasoningPart(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 class ToolCallPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +115,7 @@ class ToolCallPart(msgspec.Struct, frozen=True, kw_only=True):
     """JSON text exactly as the model wrote it; never re-encoded."""
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 class ImagePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +129,7 @@ class ImagePart(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None = None
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 class FilePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +142,7 @@ class FilePart(msgspec.Struct, frozen=True, kw_only=True):
     file_id: str | None = None
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 class AudioPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +152,7 @@ class AudioPart(msgspec.Struct, frozen=True, kw_only=True):
     """Base64."""
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 class ToolResultPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +163,7 @@ class ToolResultPart(msgspec.Struct, frozen=True, kw_only=True):
     is_error: bool = False
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 Part: TypeAlias = TextPart | ReasoningPart | ToolCallPart | ToolResultPart | ImagePart | FilePart | AudioPart
@@ -152,6 +178,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     parts: tuple[Part, ...]
     name: str | None = None
+    source: Source | None = None
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +196,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool | None = None
     cache: CacheMark | None = None
     provider_metadata: Metadata = {}
+    source: Source | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +261,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     extensions: dict[str, dict[str, Any]] = {}
     """dialect → top-level fields of that dialect which have no canonical home (values are `Raw`)."""
     losses: tuple[Loss, ...] = ()
-    """What decoding already had to give up."""
+    """What decoding already had to give up; these point into the body."""
+    source: Source | None = None
+    """Of the fields that every dialect has: `max_output_tokens`, `temperature`, `reasoning/effort`, `response_format/schema`, …"""
 
 
 # --- response ---------------------------------------------------------------------------------------------------------

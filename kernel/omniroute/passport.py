@@ -1,20 +1,22 @@
 """Who signed what: keeps signatures, encrypted reasoning and the like away from everybody but their maker.
 
 A vendor's opaque text is good for that vendor only; sent elsewhere it is refused ("invalid signature"). Each text that passes
-on its way to a client is remembered by its digest with the provider that made it. When a later request brings it back for
-another provider it is taken out, with a loss; it is never changed and never minted. Texts nobody remembers go through, and an
+on its way to a client is remembered by its digest with the provider that made it, and with the account where only that one can
+have it read. When a later request brings it back for anybody else it is taken out, with a loss; it is never changed and never minted. Texts nobody remembers go through, and an
 upstream that refuses them gets the request once more without any.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Raw
 
 from omniroute.carrier import MARKS
-from omniroute.contracts import Translator
+from omniroute.contracts import Target, Translator
+from omniroute.losses import in_source
 from omniroute.model import (
     ChatRequest,
     Event,
@@ -26,7 +28,7 @@ from omniroute.model import (
     ReasoningPart,
 )
 
-__all__ = ["Passports", "has_carrier", "without_signatures"]
+__all__ = ["Origin", "Passports", "has_carrier", "without_signatures"]
 
 MAX_REMEMBERED = 200_000
 """Digests of 8 bytes: about 25 MB when full, then the oldest half goes."""
@@ -38,26 +40,34 @@ def has_carrier(body: bytes) -> bool:
     return any(mark in body for mark in MARKS)
 
 
-class Passports:
-    """Which provider made which opaque text. One per gateway; in memory, as losing it costs one retry."""
+Origin: TypeAlias = tuple[str, str]
+"""Provider and account; an empty account stands for all of them."""
 
-    def __init__(self, translators: Iterable[Translator]) -> None:
-        self._origins: dict[bytes, str] = {}
+
+class Passports:
+    """Who made which opaque text. One per gateway; in memory, as losing it costs one retry."""
+
+    def __init__(self, translators: Collection[Translator]) -> None:
+        self._origins: dict[bytes, Origin] = {}
+        self._owners: dict[Origin, Origin] = {}
+        """Each once: there are few of them, and many texts."""
         self._marks: dict[str, tuple[bytes, re.Pattern[bytes]]] = {
             translator.dialect: (translator.opaque_mark, re.compile(translator.opaque_pattern))
             for translator in translators
             if translator.opaque_mark
         }
         self._keys = frozenset(key for translator in translators for key in translator.opaque_keys)
+        self._bound = frozenset(each.dialect for each in translators if each.opaque_is_account_bound)
 
     # --- on the way to a client ---------------------------------------------------------------------------------------
 
-    def watcher(self, dialect: str, origin: str) -> Callable[[bytes], None] | None:
+    def watcher(self, dialect: str, maker: Target) -> Callable[[bytes], None] | None:
         """Something to show relayed bytes of this dialect to; None when it has no opaque fields."""
         found = self._marks.get(dialect)
         if found is None:
             return None
         mark, pattern = found
+        origin = self._origin(dialect, maker)
 
         def watch(data: bytes) -> None:
             if mark in data:
@@ -66,25 +76,30 @@ class Passports:
 
         return watch
 
-    def remember(self, event: Event, origin: str) -> None:
+    def _origin(self, dialect: str, maker: Target) -> Origin:
+        owner = (maker.provider, maker.account if dialect in self._bound else "")
+        return self._owners.setdefault(owner, owner)
+
+    def remember(self, event: Event, maker: Target) -> None:
         """Note what a translated answer's event carries."""
         if isinstance(event, MetadataDelta):
-            self._remember_metadata(event.provider_metadata, origin)
+            self._remember_metadata(event.provider_metadata, maker)
         elif isinstance(event, PartStart) and event.part.provider_metadata:
-            self._remember_metadata(event.part.provider_metadata, origin)
+            self._remember_metadata(event.part.provider_metadata, maker)
 
-    def remember_parts(self, parts: Iterable[Part], origin: str) -> None:
+    def remember_parts(self, parts: Iterable[Part], maker: Target) -> None:
         for part in parts:
             if part.provider_metadata:
-                self._remember_metadata(part.provider_metadata, origin)
+                self._remember_metadata(part.provider_metadata, maker)
 
-    def _remember_metadata(self, metadata: Mapping[str, Mapping[str, Any]], origin: str) -> None:
-        for values in metadata.values():
+    def _remember_metadata(self, metadata: Mapping[str, Mapping[str, Any]], maker: Target) -> None:
+        for dialect, values in metadata.items():
+            origin = self._origin(dialect, maker)
             for key, value in values.items():
-                if key in self._keys and isinstance(value, str):
-                    self._remember(value.encode(), origin)
+                if key in self._keys:
+                    self._remember(_text_of(value), origin)
 
-    def _remember(self, text: bytes, origin: str) -> None:
+    def _remember(self, text: bytes, origin: Origin) -> None:
         if len(self._origins) >= MAX_REMEMBERED:
             kept = list(self._origins.items())[MAX_REMEMBERED // 2 :]
             self._origins = dict(kept)
@@ -99,23 +114,41 @@ class Passports:
             return []
         return list(map(_plain, found[1].findall(body)))
 
-    def all_good(self, texts: Iterable[bytes], provider: str) -> bool:
-        """None of them is known to be somebody else's."""
-        return all(self._origins.get(_digest(text), provider) == provider for text in texts)
+    def minted_by(self, dialect: str, body: bytes) -> Origin | None:
+        """The provider and account that alone can have this request's opaque texts read; None when nobody is known, or every
+        account of the provider can. Where several have had a part in it, it is the last."""
+        for text in reversed(self.found_in(dialect, body)):
+            origin = self._origins.get(_digest(text))
+            if origin is not None and origin[1]:
+                return origin
+        return None
 
-    def foreign_to(self, provider: str) -> Callable[[str, Any], bool]:
-        """Whether a metadata value (by key) is known to be another provider's."""
+    def all_good(self, texts: Iterable[bytes], reader: Target) -> bool:
+        """None of them is known to be somebody else's."""
+        return all(self._may_read(text, reader) for text in texts)
+
+    def _may_read(self, text: bytes, reader: Target) -> bool:
+        origin = self._origins.get(_digest(text))
+        return origin is None or (origin[0] == reader.provider and origin[1] in ("", reader.account))
+
+    def foreign_to(self, reader: Target) -> Callable[[str, Any], bool]:
+        """Whether a metadata value (by key) is known to be somebody else's."""
 
         def foreign(key: str, value: Any) -> bool:
-            if key not in self._keys or not isinstance(value, str):
-                return False
-            return self._origins.get(_digest(value.encode()), provider) != provider
+            return key in self._keys and not self._may_read(_text_of(value), reader)
 
         return foreign
 
     def any(self, key: str, _: Any) -> bool:
         """Whether a metadata key names something signed at all."""
         return key in self._keys
+
+
+def _text_of(value: Any) -> bytes:
+    """What is remembered of a value. One that is no text may have been through a carrier: the same JSON is the same value."""
+    if isinstance(value, str):
+        return value.encode()
+    return msgspec.json.encode(msgspec.json.decode(value) if isinstance(value, Raw) else value, order="sorted")
 
 
 def _plain(text: bytes) -> bytes:
@@ -139,7 +172,7 @@ def without_signatures(request: ChatRequest, is_foreign: Callable[[str, Any], bo
     if not losses:
         return request
     kept = tuple(message for message in messages if message.parts)
-    return msgspec.structs.replace(request, messages=kept, losses=(*request.losses, *losses))
+    return msgspec.structs.replace(request, messages=kept, losses=(*request.losses, *in_source(losses, request)))
 
 
 def _stripped(message: Message, pointer: str, is_foreign: Callable[[str, Any], bool], losses: list[Loss]) -> Message:
@@ -153,7 +186,7 @@ def _stripped(message: Message, pointer: str, is_foreign: Callable[[str, Any], b
         if metadata == part.provider_metadata:
             parts.append(part)
             continue
-        reason = "signed by another provider, which alone can read it"
+        reason = "only its maker can read it, and this goes to another"
         losses.append(Loss(pointer=f"{pointer}/content/{index}", kind="dropped", reason=reason))
         if not isinstance(part, ReasoningPart):
             left = {dialect: values for dialect, values in metadata.items() if values}

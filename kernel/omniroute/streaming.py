@@ -4,6 +4,7 @@ Both ways have one face, `Passage`: fed what arrives, it gives what to send on. 
 so that an error event or a keep-alive may follow at any time. `content` tells the kernel when a request is committed.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -30,7 +31,7 @@ from omniroute.model import (
     UsageUpdate,
 )
 
-__all__ = ["Incoming", "Passage", "Relay", "Translation", "collect", "explode", "restore_names"]
+__all__ = ["Incoming", "Passage", "Relay", "Translation", "collect", "explode", "in_client_names", "restore_names"]
 
 MAX_BAD_EVENTS = 3
 """So many malformed events are skipped and counted; the next one ends the stream."""
@@ -232,7 +233,7 @@ class Translation:
         return last + self._ending(self._encoder.close())
 
     def fail(self, error: GatewayError) -> bytes:
-        return self._ending(self._encoder.fail(error))
+        return self._ending(self._encoder.fail(in_client_names(error, self._names)))
 
     def _ending(self, frames: Iterable[Frame]) -> bytes:
         return b"".join(map(self._writer.encode, frames)) + self._writer.close()
@@ -244,6 +245,15 @@ def restore_names(event: PartStart, names: Mapping[str, str]) -> PartStart:
     if isinstance(part, ToolCallPart) and part.name in names:
         return msgspec.structs.replace(event, part=msgspec.structs.replace(part, name=names[part.name]))
     return event
+
+
+def in_client_names(error: GatewayError, names: Mapping[str, str]) -> GatewayError:
+    """The same error, whose message calls tools by the names the client knows."""
+    for sent, name in names.items():
+        if sent in error.message:
+            whole_word = rf"(?<![\w-]){re.escape(sent)}(?![\w-])"
+            error.message = re.sub(whole_word, name.replace("\\", r"\\"), error.message)
+    return error
 
 
 # --- whole answers ----------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from itertools import groupby
 
 import msgspec
 
-from omniroute.contracts import Framing, Headers, Translator
+from omniroute.contracts import Framing, Headers, Outgoing, Translator
 from omniroute.errors import InvalidRequest, StreamBroken, UpstreamError, UpstreamGarbled
 from omniroute.json_guard import check_json
+from omniroute.losses import in_source, source_pointer
 from omniroute.model import (
     ChatRequest,
     ChatResponse,
@@ -25,7 +26,7 @@ from omniroute.model import (
 )
 from omniroute.streaming import Incoming, Translation, collect
 
-__all__ = ["Translated", "chat_params", "translate_answer", "translate_request", "translate_stream"]
+__all__ = ["Translated", "chat_params", "encoded", "translate_answer", "translate_request", "translate_stream"]
 
 
 class Translated(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +45,27 @@ def translate_request(body: bytes, source: Translator, target: Translator, *, mo
     check_json(body, max_depth=max_depth)
     params, headers = chat_params(source, model), Headers({})
     source.read_head(body, params, headers)
-    request = source.decode_request(body, params, headers)
-    outgoing = target.encode_request(request)
-    return Translated(body=outgoing.body, losses=(*request.losses, *outgoing.losses))
+    outgoing = encoded(target, source.decode_request(body, params, headers))
+    return Translated(body=outgoing.body, losses=outgoing.losses)
+
+
+def encoded(target: Translator, request: ChatRequest) -> Outgoing:
+    """The request in the target's dialect, with all that decoding and encoding gave up, by its place in the client's body.
+
+    Raises `InvalidRequest` for what the dialect cannot say, by its place likewise.
+    """
+    try:
+        outgoing = target.encode_request(request)
+    except InvalidRequest as error:
+        if error.param and error.param.startswith("/"):
+            place = source_pointer(error.param, request) or error.param
+            error.message = error.message.replace(error.param, place)
+            error.param = place
+        raise
+    if not (request.losses or outgoing.losses):
+        return outgoing
+    losses = (*request.losses, *in_source(outgoing.losses, request))
+    return msgspec.structs.replace(outgoing, losses=losses)
 
 
 def chat_params(translator: Translator, model: str) -> Mapping[str, str]:

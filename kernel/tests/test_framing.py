@@ -1,9 +1,11 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omniroute.api import Frame, UpstreamGarbled
-from omniroute.framing import FRAMINGS, MAX_FRAME_BYTES, JsonArray, Ndjson, Sse, WholeJson
+from omniroute.contracts import Translator
+from omniroute.framing import FRAMINGS, MAX_FRAME_BYTES, JsonArray, Ndjson, Sse, WholeJson, keepalive
 
 SSE_CASES = [
     pytest.param(b"data: 1\n\ndata: 2\n\n", [Frame(b"1"), Frame(b"2")], id="two events"),
@@ -108,6 +110,44 @@ def test_a_stream_may_be_one_json_list(items, written):
     for _ in range(2):  # one stream leaves nothing behind for the next
         writer = JsonArray().writer()
         assert b"".join([*(writer.encode(Frame(item)) for item in items), writer.close()]) == written
+
+
+class Chirping(Translator):
+    """A dialect with a sign of life of its own."""
+
+    framing = "sse"
+    keepalive = b"event: chirp\ndata: {}\n\n"
+
+
+class Silent(Translator):
+    framing = "sse"
+
+
+@pytest.mark.parametrize(
+    ("translator", "client", "sent"),
+    [
+        pytest.param(Silent(), Sse(), b": keep-alive\n\n", id="a comment"),
+        pytest.param(Silent(), Ndjson(), b"\n", id="an empty line"),
+        pytest.param(Chirping(), Sse(), b"event: chirp\ndata: {}\n\n", id="the dialect's own"),
+        pytest.param(Chirping(), JsonArray(), b"\n", id="not in a framing that is not the dialect's"),
+    ],
+)
+def test_a_waiting_client_is_sent_what_its_framing_skips(translator, client, sent):
+    assert keepalive(translator, client) == sent
+
+
+@pytest.mark.parametrize("framing", [Sse(), Ndjson()], ids=lambda framing: framing.name)
+def test_a_keepalive_between_frames_is_no_frame(framing):
+    frames = [Frame(b"1"), Frame(b"2")]
+    wire = framing.keepalive.join([b"", *map(framing.encode, frames), b""])
+    assert split(framing, [wire])[0] == frames
+
+
+def test_a_keepalive_may_stand_anywhere_between_the_items_of_a_list():
+    framing = JsonArray()
+    writer = framing.writer()
+    pieces = [writer.encode(Frame(b"1")), writer.encode(Frame(b"2")), writer.close()]
+    assert msgspec.json.decode(framing.keepalive.join([b"", *pieces])) == [1, 2]
 
 
 def test_framings_are_found_by_name():

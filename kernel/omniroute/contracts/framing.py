@@ -54,6 +54,8 @@ class Framing(Protocol):
 
     name: str
     content_type: str
+    keepalive: bytes = b"\n"
+    """What may be sent between frames, before the first too, and means nothing to who reads the stream."""
 
     def splitter(self) -> Splitter: ...
     def encode(self, frame: Frame) -> bytes:

@@ -66,6 +66,12 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     max_output_tokens: int | None = None
     has_tools: bool = False
+    opening: tuple[msgspec.Raw, ...] = ()
+    """System text and tools as they stand in the body: what each turn of a conversation repeats before the turns."""
+    turns: msgspec.Raw | None = None
+    """The turns as they stand in the body: a list, or the only one."""
+    previous_response_id: str | None = None
+    """As in `ChatRequest`."""
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,16 +154,28 @@ class Translator(Protocol):
     operations: Mapping[Operation, UpstreamOperation] = {}
     credential: CredentialPlace = CredentialPlace()
     """Where an upstream of this dialect wants its credential, unless the provider's facts say otherwise."""
-    keepalive: bytes = b": keep-alive\n\n"
-    """What is sent to a waiting client, between frames."""
+    keepalive: bytes = b""
+    """What a waiting client is sent between frames, in `framing`, where the dialect has a form of its own; empty leaves it to
+    the framing."""
     opaque_keys: frozenset[str] = frozenset()
     """Keys of `provider_metadata[dialect]` whose values only their maker can read: signatures, encrypted reasoning."""
     opaque_mark: bytes = b""
     """Bytes that stand in every body or stream which holds such a value; empty when the dialect has none."""
     opaque_pattern: bytes = b""
     """Regular expression over those bytes whose only group is the value."""
+    opaque_is_account_bound: bool = False
+    """Only the account that was given such a value can have it read again; else every account of the provider can."""
     keeps_threads: bool = False
     """Upstreams of this dialect can continue an answer they stored (`previous_response_id`)."""
+    thread_pattern: bytes = b""
+    """Regular expression whose only group is the id of the answer, in the bytes with which one begins; empty when no request
+    can go on from it."""
+    image_pattern: bytes = b""
+    """Regular expression found in every body that holds an image, and hardly in others; empty when none can."""
+    hour_mark: bytes = b""
+    """Bytes by which a client asks for a prompt cache of an hour; empty when the dialect has no such thing."""
+    models_query: Mapping[str, str] = {}
+    """Goes along when an upstream is asked for its models: pages as long as it allows."""
     models_header: str | None = None
     """Lower-case name of the request header that makes `GET /v1/models` answer in this dialect; None has no such mark."""
     is_default_form: bool = False
@@ -217,8 +235,12 @@ class Translator(Protocol):
         ...
 
     def decode_models(self, body: bytes) -> Sequence["ModelFacts"]:
-        """An upstream's model list. Raises `UpstreamGarbled`."""
+        """An upstream's model list, or a page of it. Raises `UpstreamGarbled`."""
         ...
+
+    def next_models_page(self, body: bytes) -> Mapping[str, str] | None:
+        """The query that asks for the page behind this one, which `decode_models` has read; None behind the last."""
+        return None
 
     def decode_token_count(self, body: bytes) -> int:
         raise InvalidRequest(f"the dialect {self.dialect} has no token count")

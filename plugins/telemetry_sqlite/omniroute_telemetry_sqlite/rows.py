@@ -4,14 +4,14 @@ Times are Unix seconds or seconds, sizes bytes, tokens counts. Token columns are
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 
 from omniroute.api import RequestRecord, StoreError
 
-__all__ = ["INSERT", "migrate", "row"]
+__all__ = ["FIND", "INSERT", "migrate", "record", "row"]
 
 Value: TypeAlias = str | int | float | None
 
@@ -54,6 +54,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX requests_by_request_id ON requests (request_id)",
         "PRAGMA user_version = 1",
     ),
+    (
+        "ALTER TABLE requests ADD COLUMN cost_usd REAL",
+        "ALTER TABLE requests ADD COLUMN affinity TEXT",
+        "PRAGMA user_version = 2",
+    ),
 )
 """In order, for ever; each ends by setting `user_version` to its number."""
 
@@ -62,14 +67,30 @@ INSERT = """
         id, request_id, started_at_s, dialect, operation, key_id, key_name, requested_model, provider, model, account,
         status, outcome, error, stream, relayed,
         input_tokens, output_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
-        first_content_s, duration_s, request_bytes, response_bytes, user_agent, attempts, losses
+        first_content_s, duration_s, request_bytes, response_bytes, user_agent, attempts, losses, cost_usd,
+        affinity
     )
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING
+"""
+
+FIND = """
+    SELECT * FROM requests WHERE id = :id
+    UNION SELECT * FROM requests WHERE request_id = :id
+    ORDER BY started_at_s DESC LIMIT :limit
 """
 
 MAX_TEXT = 512
 """Characters kept of what a client may choose freely."""
+USAGE = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+)
+JSON = ("attempts", "losses", "affinity")
 MAX_INTEGER = 2**63 - 1
 
 _encode = msgspec.json.Encoder().encode
@@ -131,7 +152,22 @@ def row(record: RequestRecord) -> Sequence[Value]:
         None if record.user_agent is None else record.user_agent[:MAX_TEXT],
         _encode(record.attempts).decode(),
         _encode(record.losses).decode(),
+        record.cost_usd,
+        None if record.affinity is None else _encode(record.affinity).decode(),
     )
+
+
+def record(columns: Mapping[str, Value]) -> RequestRecord:
+    """What `row` was made of, as far as it was kept. Raises `StoreError` for a row that nobody here has written."""
+    values: dict[str, object] = dict(columns)
+    tokens = {name: values.pop(name) for name in USAGE}
+    values["usage"] = None if tokens["input_tokens"] is None else tokens
+    values |= {name: bool(values[name]) for name in ("stream", "relayed")}
+    try:
+        values |= {name: msgspec.json.decode(str(values[name])) for name in JSON if values[name] is not None}
+        return msgspec.convert(values, RequestRecord)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise StoreError("a row of the request log cannot be read", why=str(error)) from error
 
 
 def _count(tokens: int) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from omniroute.api import RequestRecord, StoreError
-from omniroute_telemetry_sqlite.rows import INSERT, migrate, row
+from omniroute_telemetry_sqlite.rows import FIND, INSERT, migrate, record, row
 
 __all__ = ["SqliteSink"]
 
@@ -43,6 +43,10 @@ class SqliteSink:
     async def write(self, records: Sequence[RequestRecord]) -> None:
         """One transaction for all; ids that are there already are passed over."""
         await self._run(lambda: self._write(records))
+
+    async def find(self, request_id: str, limit: int) -> Sequence[RequestRecord]:
+        """By the record's id or the `X-Request-Id`, the newest first."""
+        return await self._run(lambda: self._find(request_id, limit))
 
     async def close(self) -> None:
         await self._run(self._close)
@@ -84,6 +88,13 @@ class SqliteSink:
         with connection:
             connection.executemany(INSERT, map(row, records))
             self._prune(connection)
+
+    def _find(self, request_id: str, limit: int) -> Sequence[RequestRecord]:
+        if self._connection is None:
+            raise StoreError(f"the request log {self.path} is not open")
+        cursor = self._connection.execute(FIND, {"id": request_id, "limit": limit})
+        names = [column[0] for column in cursor.description]
+        return [record(dict(zip(names, values, strict=True))) for values in cursor]
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Delete some of the rows whose time is over; the rest with the next batches."""

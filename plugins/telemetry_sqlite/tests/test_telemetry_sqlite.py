@@ -7,7 +7,7 @@ import stat
 import msgspec
 import pytest
 
-from omniroute.api import AttemptRecord, Loss, RequestRecord, Settings, SettingsError, StoreError, Usage
+from omniroute.api import AffinityRecord, AttemptRecord, Loss, RequestRecord, Settings, SettingsError, StoreError, Usage
 from omniroute_telemetry_sqlite import DAY_S, register_telemetry_sinks, rows
 from omniroute_telemetry_sqlite.sink import PRUNE_EVERY_S, PRUNE_ROWS, SqliteSink
 
@@ -54,6 +54,8 @@ FULL = record(
         cache_write_1h_tokens=5,
         reasoning_tokens=6,
     ),
+    cost_usd=0.0125,
+    affinity=AffinityRecord(decision="stay", warm_usd=0.5),
     losses=(Loss(pointer="/tools/0", kind="dropped", reason="no such thing"),),
     first_content_s=0.25,
     duration_s=1.5,
@@ -62,6 +64,11 @@ FULL = record(
     user_agent="curl/8",
 )
 EMPTY = record()
+
+
+def kept(record):
+    """As it comes back."""
+    return msgspec.convert(msgspec.to_builtins(record), RequestRecord)
 
 
 @pytest.fixture
@@ -97,6 +104,8 @@ async def test_every_field_of_a_record_is_in_its_column(path, given):
     usage = {name: found.pop(name) for name in Usage.__struct_fields__}
     attempts = msgspec.json.decode(found.pop("attempts"), type=tuple[AttemptRecord, ...])
     losses = msgspec.json.decode(found.pop("losses"), type=tuple[Loss, ...])
+    affinity = found.pop("affinity")
+    found["affinity"] = affinity and msgspec.json.decode(affinity, type=AffinityRecord)
     found["usage"] = None if set(usage.values()) == {None} else Usage(**usage)
     stream, relayed = bool(found.pop("stream")), bool(found.pop("relayed"))
     assert RequestRecord(**found, attempts=attempts, losses=losses, stream=stream, relayed=relayed) == given
@@ -228,25 +237,25 @@ async def test_a_newer_schema_is_refused(path):
 async def test_a_schema_that_grew_keeps_its_rows(path, monkeypatch):
     async with started(path) as sink:
         await sink.write([record()])
-    grown = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN cost_usd REAL", "PRAGMA user_version = 2"))
+    grown = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN region TEXT", "PRAGMA user_version = 3"))
     monkeypatch.setattr(rows, "MIGRATIONS", grown)
     for _ in range(2):
         async with started(path):
             pass
-    assert query(path, "SELECT id, cost_usd FROM requests") == [{"id": "01", "cost_usd": None}]
+    assert query(path, "SELECT id, region FROM requests") == [{"id": "01", "region": None}]
 
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path, monkeypatch):
     async with started(path):
         pass
-    broken = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN cost_usd REAL", "SELECT * FROM nowhere"))
+    broken = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN region TEXT", "SELECT * FROM nowhere"))
     with monkeypatch.context() as patch:
         patch.setattr(rows, "MIGRATIONS", broken)
         with pytest.raises(StoreError, match="cannot be used"):
             async with started(path):
                 pass
-    assert query(path, "PRAGMA user_version") == [{"user_version": 1}]
-    assert "cost_usd" not in [column["name"] for column in query(path, "PRAGMA table_info(requests)")]
+    assert query(path, "PRAGMA user_version") == [{"user_version": 2}]
+    assert "region" not in [column["name"] for column in query(path, "PRAGMA table_info(requests)")]
 
 
 # --- the plugin
@@ -264,3 +273,37 @@ def test_its_section_says_how_long_rows_are_kept(tmp_path):
     for wrong in ({"keep_days": -1}, {"keep_day": 7}):
         with pytest.raises(SettingsError):
             register_telemetry_sinks(settings=Settings(plugin_sections={"telemetry-sqlite": wrong}))
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [FULL, EMPTY], ids=["full", "empty"])
+async def test_a_record_comes_back_as_it_was_given(path, whole):
+    async with started(path) as sink:
+        await sink.write([whole])
+        assert await sink.find("01", 10) == [kept(whole)]
+
+
+async def test_records_are_found_by_their_own_id_and_by_the_requests_the_newest_first(path):
+    async with started(path) as sink:
+        await sink.write([record(f"0{number}", started_at_s=NOW_S + number) for number in range(5)])
+        await sink.write([record("other", request_id="another")])
+        assert [found.id for found in await sink.find("req-1", 3)] == ["04", "03", "02"]
+        assert [found.id for found in await sink.find("02", 3)] == ["02"]
+        assert [found.id for found in await sink.find("another", 3)] == ["other"]
+        assert await sink.find("nobody' OR 1=1 --", 3) == []
+
+
+async def test_a_row_that_nobody_here_wrote_is_an_error_and_no_crash(path):
+    async with started(path) as sink:
+        await sink.write([record()])
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE requests SET attempts = '[{]'")
+        with pytest.raises(StoreError, match="cannot be read"):
+            await sink.find("01", 1)
+
+
+async def test_a_log_that_is_not_open_is_not_read(path):
+    with pytest.raises(StoreError, match="not open"):
+        await SqliteSink(path, keep_s=0).find("01", 1)

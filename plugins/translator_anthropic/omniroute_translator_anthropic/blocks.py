@@ -6,9 +6,20 @@ metadata under `block`: an upstream of the same dialect gets it back, others see
 
 from collections.abc import Callable, Mapping
 
+import msgspec
 from msgspec import Raw
 
-from omniroute.api import CacheMark, FilePart, ImagePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from omniroute.api import (
+    CacheMark,
+    FilePart,
+    ImagePart,
+    Part,
+    ReasoningPart,
+    Source,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from omniroute_translator_anthropic.wire import (
     BOOL,
     DIALECT,
@@ -43,15 +54,27 @@ OPAQUE = frozenset(
 )
 
 
+_ELSEWHERE = {"arguments": "/input", "redacted_data": "/data", "block": ""}
+_IN_FILES = {**_ELSEWHERE, "name": "/title"}
+"""Canonical fields and kept ones → where they stand in a block."""
+
+
 def read_content(raw: Raw | None, pointer: str) -> list[tuple[str, Part]]:
     """`content`, a string or a list of blocks, as parts with their pointers. Empty text is no part."""
     if raw is None:
         return []
     if starts_with(raw, b'"'):
         text = read(STRING, raw, pointer)
-        return [(pointer, TextPart(text=text))] if text else []
+        return [(pointer, TextPart(text=text, source=Source(pointer)))] if text else []
     blocks = read_list(raw, pointer)
-    return [(f"{pointer}/{at}", read_block(block, f"{pointer}/{at}")) for at, block in enumerate(blocks)]
+    return [(f"{pointer}/{at}", _placed(block, f"{pointer}/{at}")) for at, block in enumerate(blocks)]
+
+
+def _placed(raw: Raw, pointer: str) -> Part:
+    part = read_block(raw, pointer)
+    return msgspec.structs.replace(
+        part, source=Source(pointer, _IN_FILES if isinstance(part, FilePart) else _ELSEWHERE)
+    )
 
 
 def read_block(raw: Raw, pointer: str) -> Part:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from omniroute.api import Loss, Message, Part, ReasoningPart, ToolCallPart, carried, carry
+from omniroute.api import Loss, Message, Part, ReasoningPart, Source, ToolCallPart, carried, carried_places, carry
 from omniroute_translator_anthropic.tools import fitting_id
 from omniroute_translator_anthropic.wire import DIALECT, Metadata, Wire, own
 
@@ -81,7 +81,10 @@ class Carriers:
             self._of_calls[call_id], found = found, {}
         if left := {name: value for name, value in mine.items() if name != field}:
             found[DIALECT] = left
-        return msgspec.structs.replace(part, provider_metadata=found) if part.text or found else None
+        if not part.text and not found:
+            return None
+        source = Source(pointer, carried_places(foreign(found), f"/{FIELDS[field]}"))
+        return msgspec.structs.replace(part, provider_metadata=found, source=source)
 
     def close(self, messages: Sequence[Message]) -> tuple[Message, ...]:
         """Give the calls what is theirs."""
@@ -94,8 +97,9 @@ class Carriers:
     def _complete(self, part: Part) -> Part:
         if not isinstance(part, ToolCallPart) or part.id not in self._of_calls:
             return part
-        metadata = {**part.provider_metadata, **self._of_calls[part.id]}
-        return msgspec.structs.replace(part, provider_metadata=metadata)
+        found = self._of_calls[part.id]
+        source = part.source and Source(part.source.pointer, {**part.source.fields, **carried_places(found, "")})
+        return msgspec.structs.replace(part, provider_metadata={**part.provider_metadata, **found}, source=source)
 
 
 def _is_carrier(value: object) -> bool:

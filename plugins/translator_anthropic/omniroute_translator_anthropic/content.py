@@ -8,17 +8,18 @@ from omniroute.api import (
     AudioPart,
     FilePart,
     ImagePart,
+    Ledger,
     Message,
     Part,
     ReasoningPart,
     TextPart,
     ToolCallPart,
+    ToolNames,
     ToolResultPart,
 )
-from omniroute_translator_anthropic.ledger import Ledger
 from omniroute_translator_anthropic.media import left_out, media_block
-from omniroute_translator_anthropic.tools import ToolNames, cache_control, call_input, note_foreign
-from omniroute_translator_anthropic.wire import STRING, Wire, own, read, read_object
+from omniroute_translator_anthropic.tools import cache_control, call_input
+from omniroute_translator_anthropic.wire import DIALECT, STRING, Wire, own, read, read_object
 
 __all__ = ["Block", "ContentWriter", "kept_block", "thinking_block"]
 
@@ -58,7 +59,7 @@ class ContentWriter:
         return [Block(pointer=at, wire=self._marked(wire, part, at)) for at, wire, part in written if wire is not None]
 
     def _block(self, part: Part, pointer: str, *, assistant: bool) -> Wire | None:
-        note_foreign(part, pointer, self._ledger)
+        self._ledger.foreign(part, pointer, DIALECT)
         if (kept := kept_block(part, pointer)) is not None:
             return kept
         match part:

@@ -23,6 +23,7 @@ from omniroute.api import (
     ResponseFormat,
     Role,
     Sampling,
+    Source,
     Tool,
     ToolCallPart,
     ToolChoice,
@@ -48,6 +49,14 @@ from omniroute_translator_anthropic.wire import (
 __all__ = ["decode_request"]
 
 NOT_TEXT = (FilePart, ImagePart, ReasoningPart, ToolCallPart, ToolResultPart)
+_TOOL_FIELDS = {"parameters": "/input_schema"}
+_ELSEWHERE = {
+    "max_output_tokens": "/max_tokens",
+    "stop": "/stop_sequences",
+    "user": "/metadata/user_id",
+    "tool_choice/parallel": "/tool_choice/disable_parallel_tool_use",
+}
+"""Canonical fields → where they stand in a tool's declaration, or in a request."""
 _EFFORTS: Mapping[str, ReasoningEffort] = {effort: effort for effort in get_args(ReasoningEffort)}
 
 
@@ -63,7 +72,7 @@ def decode_request(body: bytes, params: Mapping[str, str], headers: Headers) -> 
 
 def _request(head: WireHead, fields: Fields, headers: Headers) -> ChatRequest:
     for name in WireHead.__struct_fields__:
-        if name != "metadata":
+        if name not in ("metadata", "system"):
             fields.take_raw(name)
     carriers = Carriers()
     messages = [*_system(fields.take_raw("system")), *_messages(head.messages, carriers)]
@@ -90,6 +99,7 @@ def _request(head: WireHead, fields: Fields, headers: Headers) -> ChatRequest:
         session=session_of(head, headers),
         extensions={DIALECT: extensions} if extensions else {},
         losses=tuple(carriers.losses),
+        source=Source("", {**_ELSEWHERE, **thinking.places}),
     )
 
 
@@ -109,7 +119,7 @@ def _user(fields: Fields) -> tuple[str | None, dict[str, Raw]]:
 
 def _system(raw: Raw | None) -> list[Message]:
     parts = _allow(read_content(raw, "/system"), "system text", refuse=NOT_TEXT)
-    return [Message(role="system", parts=parts)] if parts else []
+    return [Message(role="system", parts=parts, source=Source("/system"))] if parts else []
 
 
 def _messages(raw: Raw, carriers: Carriers) -> list[Message]:
@@ -118,28 +128,30 @@ def _messages(raw: Raw, carriers: Carriers) -> list[Message]:
         fields = Fields(message, f"/messages/{at}")
         role = fields.need("role", STRING)
         content = read_content(fields.take_raw("content"), f"/messages/{at}/content")
+        source = Source(fields.pointer)
         match role:
             case "user":
-                messages.extend(_user_turn(content))
+                messages.extend(_user_turn(content, source))
             case "assistant":
                 content = carriers.open(content)
                 parts = _allow(content, "an assistant turn", refuse=(ImagePart, ToolResultPart))
-                messages.append(Message(role="assistant", parts=parts))
+                messages.append(Message(role="assistant", parts=parts, source=source))
             case "system":
                 parts = _allow(content, "a system turn", refuse=NOT_TEXT)
-                messages.append(Message(role="system", parts=parts))
+                messages.append(Message(role="system", parts=parts, source=source))
             case _:
                 raise Malformed(f"/messages/{at}/role", f"{role!r} is none of user, assistant, system")
     return messages
 
 
-def _user_turn(content: list[tuple[str, Part]]) -> list[Message]:
+def _user_turn(content: list[tuple[str, Part]], source: Source) -> list[Message]:
     """Tool results first, in a message of their own, then the user's words."""
     parts = _allow(content, "a user turn", refuse=(ToolCallPart, ReasoningPart))
     results = tuple(part for part in parts if isinstance(part, ToolResultPart))
     words = tuple(part for part in parts if not isinstance(part, ToolResultPart))
     turns: list[tuple[Role, tuple[Part, ...]]] = [("tool", results), ("user", words)]
-    return [Message(role=role, parts=parts) for role, parts in turns if parts] or [Message(role="user", parts=())]
+    said = [Message(role=role, parts=parts, source=source) for role, parts in turns if parts]
+    return said or [Message(role="user", parts=(), source=source)]
 
 
 def _allow(content: list[tuple[str, Part]], where: str, *, refuse: tuple[type[Part], ...]) -> tuple[Part, ...]:
@@ -167,7 +179,8 @@ def _tool(raw: Raw, fields: Fields) -> Tool:
         declaration.pop("cache_control", None)
         metadata = {DIALECT: {"declaration": Raw(ENCODER.encode(declaration))}}
         name = fields.take("name", STRING) or kind  # a toolset has no name of its own
-        return Tool(name=name, kind="builtin", cache=cache, provider_metadata=metadata)
+        source = Source(fields.pointer)
+        return Tool(name=name, kind="builtin", cache=cache, provider_metadata=metadata, source=source)
     name = fields.need("name", STRING)
     if not name:
         raise Malformed(f"{fields.pointer}/name", "a tool needs a name")
@@ -181,6 +194,7 @@ def _tool(raw: Raw, fields: Fields) -> Tool:
         strict=fields.take("strict", BOOL),
         cache=cache,
         provider_metadata=fields.metadata(),
+        source=Source(fields.pointer, _TOOL_FIELDS),
     )
 
 
@@ -209,6 +223,12 @@ class _Thinking:
 
     def __init__(self, fields: Fields) -> None:
         self.left: dict[str, Raw] = {}
+        self.places = {
+            "reasoning": "/thinking",
+            "reasoning/summary": "/thinking/display",
+            "response_format": "/output_config/format",
+        }
+        """Canonical fields → where they stand in the request."""
         raw = fields.take_raw("output_config")
         config = None if raw is None else Fields(raw, "/output_config")
         older = fields.take_raw("output_format")
@@ -218,7 +238,9 @@ class _Thinking:
             self.format = _format(Fields(wanted, "/output_config/format"))
         elif older is not None:
             self.format = _format(Fields(older, "/output_format"))
+            self.places["response_format"] = "/output_format"
         thinking = fields.take_raw("thinking")
+        self.places["reasoning/effort"] = "/output_config/effort"
         self.reasoning = None if thinking is None else self._reasoning(thinking, Fields(thinking, "/thinking"), config)
         if config and (rest := config.rest()):
             self.left["output_config"] = Raw(ENCODER.encode(rest))
@@ -226,6 +248,7 @@ class _Thinking:
     def _reasoning(self, raw: Raw, thinking: Fields, config: Fields | None) -> Reasoning | None:
         match thinking.need("type", STRING):
             case "disabled":
+                self.places["reasoning/effort"] = "/thinking/type"
                 return Reasoning(effort="none")
             case "adaptive":
                 return Reasoning(effort=_effort(config), summary=_summary(thinking), adaptive=True)

@@ -8,11 +8,10 @@ from typing import Any
 
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Outgoing, ResponseFormat, Sampling, extension_losses
+from omniroute.api import ChatRequest, Ledger, Outgoing, ResponseFormat, Sampling, extension_losses
 from omniroute_translator_anthropic.content import Block, ContentWriter
 from omniroute_translator_anthropic.families import Traits, traits_of
 from omniroute_translator_anthropic.head import invalid
-from omniroute_translator_anthropic.ledger import Ledger
 from omniroute_translator_anthropic.schema import closed_schema
 from omniroute_translator_anthropic.thinking import ThinkingPlan, plan_thinking
 from omniroute_translator_anthropic.tools import encode_choice, encode_tools, tool_names
@@ -62,7 +61,7 @@ def _outgoing(request: ChatRequest) -> Outgoing:
         **_present("output_config", output),
         **{name: value for name, value in extensions.items() if name not in _MERGED},
     }
-    return Outgoing(body=ENCODER.encode(wire), losses=ledger.losses(), tool_names=names.changed())
+    return Outgoing(body=ENCODER.encode(wire), losses=ledger.losses(), tool_names=names.changed)
 
 
 def _answer_fields(request: ChatRequest, plan: ThinkingPlan, traits: Traits, ledger: Ledger) -> Wire:

@@ -46,6 +46,7 @@ class WireHead(msgspec.Struct):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=MAX_INT)] | None = None
     stop_sequences: list[str] | None = None
+    system: Raw = Raw()
     tools: Raw = Raw()
     metadata: WireMetadata | None = None
 
@@ -87,6 +88,8 @@ def read_head(body: bytes, params: Mapping[str, str], headers: Headers) -> Reque
         session=session_of(head, headers),
         max_output_tokens=head.max_tokens,
         has_tools=_is_filled_list(head.tools),
+        opening=(head.system, head.tools),
+        turns=head.messages,
     )
 
 

@@ -3,8 +3,7 @@
 import base64
 import binascii
 
-from omniroute.api import AudioPart, FilePart, ImagePart
-from omniroute_translator_anthropic.ledger import Ledger
+from omniroute.api import AudioPart, FilePart, ImagePart, Ledger
 from omniroute_translator_anthropic.wire import Wire
 
 __all__ = ["left_out", "media_block"]

@@ -1,6 +1,6 @@
 """Model lists in the dialect's form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from omniroute.api import ListedModel, ModelFacts, UpstreamGarbled
 from omniroute_translator_anthropic.wire import ENCODER, Malformed, Wire, read
 
-__all__ = ["decode_models", "encode_model", "encode_models"]
+__all__ = ["MOST_AT_ONCE", "decode_models", "encode_model", "encode_models", "next_models_page"]
 
 
 class WireModel(msgspec.Struct):
@@ -25,7 +25,14 @@ class WireModels(msgspec.Struct):
     data: list[WireModel]
 
 
+class WirePage(msgspec.Struct):
+    has_more: bool | None = None
+    last_id: str | None = None
+
+
 _MODELS = msgspec.json.Decoder(WireModels)
+_PAGE = msgspec.json.Decoder(WirePage)
+MOST_AT_ONCE = {"limit": "1000"}
 
 
 def encode_models(models: Sequence[ListedModel]) -> bytes:
@@ -70,6 +77,14 @@ def decode_models(body: bytes) -> Sequence[ModelFacts]:
         )
         for model in models
     )
+
+
+def next_models_page(body: bytes) -> Mapping[str, str] | None:
+    try:
+        page = read(_PAGE, body)
+    except Malformed:
+        return None
+    return {"after_id": page.last_id} if page.has_more and page.last_id else None
 
 
 def _created_s(model: WireModel) -> int | None:

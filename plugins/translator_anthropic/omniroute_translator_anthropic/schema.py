@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from omniroute_translator_anthropic.ledger import Ledger
+from omniroute.api import Ledger
 from omniroute_translator_anthropic.wire import Wire, read, read_object, starts_with
 
 __all__ = ["EMPTY_SCHEMA", "FREE_TEXT_SCHEMA", "closed_schema", "input_schema"]

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from omniroute.api import ChatRequest, Reasoning, ReasoningEffort
+from omniroute.api import ChatRequest, Ledger, Reasoning, ReasoningEffort
 from omniroute_translator_anthropic.families import Traits
 from omniroute_translator_anthropic.head import MAX_INT
-from omniroute_translator_anthropic.ledger import Ledger
 from omniroute_translator_anthropic.turns import THINKING, Turn, ends_in_prefill
 from omniroute_translator_anthropic.wire import DIALECT, Wire
 
@@ -44,7 +43,7 @@ def plan_thinking(
         max_tokens = MAX_INT  # there will be no answer that thinking could take the room from
     elif max_tokens is None:
         max_tokens = traits.default_max_tokens
-        ledger.invented("/max_tokens", f"the field is required; {max_tokens} was sent")
+        ledger.invented("/max_output_tokens", f"the field is required; {max_tokens} was sent")
     off = ThinkingPlan(max_tokens=max_tokens)
     kept = request.extensions.get(DIALECT, {}).get("thinking")
     if kept is not None:

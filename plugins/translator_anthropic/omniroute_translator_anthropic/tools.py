@@ -1,75 +1,34 @@
 """Tool declarations, choice, names and ids for an upstream of this dialect."""
 
-import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Part, Tool, ToolCallPart, ToolChoice
-from omniroute_translator_anthropic.ledger import Ledger
+from omniroute.api import ChatRequest, Ledger, NameRule, Part, Tool, ToolCallPart, ToolChoice, ToolNames, short_digest
 from omniroute_translator_anthropic.schema import FREE_TEXT_SCHEMA, input_schema
 from omniroute_translator_anthropic.wire import DIALECT, Malformed, Wire, own, read_object
 
 __all__ = [
-    "ToolNames",
     "cache_control",
     "call_input",
     "encode_choice",
     "encode_tools",
     "fitting_id",
-    "note_foreign",
     "tool_names",
 ]
 
-MAX_NAME_CHARS = 128
+NAMES = NameRule(max_chars=128)
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
-_HASH_CHARS = 8
 
 
 # --- ids and names ----------------------------------------------------------------------------------------------------
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARS]
-
-
 def fitting_id(call_id: str) -> str:
     """The id itself where the dialect allows it, else one made from it: the same for the call and for its result."""
     fitting = _UNFIT.sub("_", call_id)
-    return call_id if call_id and fitting == call_id else f"{fitting}_{_digest(call_id)}"
-
-
-class ToolNames:
-    """A bijection between the client's tool names and those that fit `^[a-zA-Z0-9_-]{1,128}$`."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        asked = dict.fromkeys(names)
-        taken = {name for name in asked if _fits(name)}
-        self._sent = {name: name for name in taken}
-        for name in asked:
-            if name not in self._sent:
-                self._sent[name] = _fitting_name(name, taken)
-                taken.add(self._sent[name])
-
-    def sent(self, name: str) -> str:
-        return self._sent[name]
-
-    def changed(self) -> Mapping[str, str]:
-        """Name sent upstream -> name the client knows, of those that had to change."""
-        return {sent: name for name, sent in self._sent.items() if sent != name}
-
-
-def _fits(name: str) -> bool:
-    return 0 < len(name) <= MAX_NAME_CHARS and not _UNFIT.search(name)
-
-
-def _fitting_name(name: str, taken: set[str]) -> str:
-    stem = _UNFIT.sub("_", name)[: MAX_NAME_CHARS - _HASH_CHARS - 1]
-    salt = name
-    while (candidate := f"{stem}_{_digest(salt)}") in taken:
-        salt += "+"
-    return candidate
+    return call_id if call_id and fitting == call_id else f"{fitting}_{short_digest(call_id)}"
 
 
 def tool_names(request: ChatRequest) -> ToolNames:
@@ -78,7 +37,7 @@ def tool_names(request: ChatRequest) -> ToolNames:
     if request.tool_choice and request.tool_choice.name:
         names.append(request.tool_choice.name)
     calls = (part for message in request.messages for part in message.parts if isinstance(part, ToolCallPart))
-    return ToolNames([*names, *(call.name for call in calls)])
+    return ToolNames([*names, *(call.name for call in calls)], NAMES)
 
 
 # --- declarations -----------------------------------------------------------------------------------------------------
@@ -109,7 +68,7 @@ def _declaration(tool: Tool, pointer: str, names: ToolNames, ledger: Ledger) -> 
             return dict(read_object(mine["declaration"], pointer))
         ledger.dropped(pointer, f"{tool.name!r} runs at an upstream of another dialect")
         return None
-    note_foreign(tool, pointer, ledger)
+    ledger.foreign(tool, pointer, DIALECT)
     wire: Wire = {"name": names.sent(tool.name)}
     if tool.description is not None:
         wire["description"] = tool.description
@@ -122,15 +81,6 @@ def _declaration(tool: Tool, pointer: str, names: ToolNames, ledger: Ledger) -> 
         wire["strict"] = True
     wire.update(mine)
     return wire
-
-
-def note_foreign(source: Part | Tool, pointer: str, ledger: Ledger) -> None:
-    """A loss for each thing another dialect attached, but for what has been read into canonical fields already."""
-    known = {"declaration", "cache_control"} if source.cache else {"declaration"}
-    for dialect, fields in source.provider_metadata.items():
-        if dialect != DIALECT:
-            for name in (name for name, value in fields.items() if value and name not in known):
-                ledger.dropped(f"{pointer}/{name}", f"only {dialect} knows {name}")
 
 
 def cache_control(marked: Part | Tool) -> Wire:

@@ -58,7 +58,10 @@ class AnthropicTranslator(Translator):
     opaque_keys = OPAQUE_KEYS
     opaque_mark = OPAQUE_MARK
     opaque_pattern = OPAQUE_PATTERN
+    image_pattern = rb'"type"\s*:\s*"image"'
+    hour_mark = b'"1h"'
     models_header = VERSION_HEADER
+    models_query: Mapping[str, str] = models.MOST_AT_ONCE
 
     def read_head(self, body: bytes, params: Mapping[str, str], headers: Headers) -> RequestHead:
         return head.read_head(body, params, headers)
@@ -108,6 +111,9 @@ class AnthropicTranslator(Translator):
 
     def decode_models(self, body: bytes) -> Sequence[ModelFacts]:
         return models.decode_models(body)
+
+    def next_models_page(self, body: bytes) -> Mapping[str, str] | None:
+        return models.next_models_page(body)
 
     def decode_token_count(self, body: bytes) -> int:
         return whole.decode_token_count(body)

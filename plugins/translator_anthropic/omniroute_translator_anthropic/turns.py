@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from omniroute.api import Message
+from omniroute.api import Ledger, Message
 from omniroute_translator_anthropic.content import Block, ContentWriter
 from omniroute_translator_anthropic.families import Traits
-from omniroute_translator_anthropic.ledger import Ledger
 from omniroute_translator_anthropic.tools import fitting_id
 from omniroute_translator_anthropic.wire import own
 

@@ -4,14 +4,16 @@ Structs name only the fields that are used. Blocks and tools are read through `F
 survive: it is left over, kept as `Raw`, and written back to an upstream of the same dialect.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import CacheMark
+from omniroute.api import CacheMark, Malformed
+from omniroute.api import read_json as read
+from omniroute.api import read_json_list as read_list
+from omniroute.api import read_json_object as read_object
 
 __all__ = [
     "BOOL",
@@ -47,54 +49,6 @@ STRINGS = msgspec.json.Decoder(list[str])
 BOOL = msgspec.json.Decoder(bool)
 INTEGER = msgspec.json.Decoder(int)
 RAWS = msgspec.json.Decoder(list[Raw])
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
-
-_WHERE = re.compile(r" - at `\$(?P<path>.*)`$")
-_STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]")
-_MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
-
-
-class Malformed(Exception):
-    """A piece of JSON that breaks the dialect's rules. Becomes the client's fault or the upstream's, as it came from."""
-
-    def __init__(self, pointer: str, reason: str) -> None:
-        super().__init__(f"{pointer}: {reason}" if pointer else reason)
-        self.pointer = pointer
-        self.reason = reason
-
-
-def read(decoder: "msgspec.json.Decoder[T]", data: bytes | str | Raw, pointer: str = "") -> T:
-    """Decode, or raise `Malformed` with the pointer to the offending value. `pointer` is where `data` stands."""
-    try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        below, reason = _locate(str(error))
-        raise Malformed(pointer + below, reason) from None
-    except RecursionError:
-        raise Malformed(pointer, "the JSON is nested too deep") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(pointer, f"not valid JSON: {error}") from None
-
-
-def read_object(data: bytes | str | Raw, pointer: str = "") -> dict[str, Raw]:
-    """The fields of a JSON object, unread, or `Malformed`."""
-    return read(_OBJECT, data, pointer)
-
-
-def read_list(data: bytes | str | Raw, pointer: str = "") -> list[Raw]:
-    """The items of a JSON list, unread, or `Malformed`."""
-    return read(RAWS, data, pointer)
-
-
-def _locate(message: str) -> tuple[str, str]:
-    """msgspec's message as (JSON pointer, reason)."""
-    where = _WHERE.search(message)
-    path = where["path"] if where else ""
-    pointer = "".join(f"/{step['name'] or step['index']}" for step in _STEP.finditer(path))
-    reason = message[: where.start()] if where else message
-    if missing := _MISSING.search(reason):
-        pointer += f"/{missing['name']}"
-    return pointer, reason
 
 
 def starts_with(data: Raw, byte: bytes) -> bool:

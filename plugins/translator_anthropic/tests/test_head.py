@@ -35,7 +35,14 @@ def body(**fields):
     ],
 )
 def test_the_head_says_what_routing_needs(translator, fields, head):
-    assert translator.read_head(body(**fields), CHAT, NO_HEADERS) == head
+    found = translator.read_head(body(**fields), CHAT, NO_HEADERS)
+    assert msgspec.structs.replace(found, opening=(), turns=None) == head
+
+
+def test_the_head_shows_how_the_conversation_begins(translator):
+    found = translator.read_head(body(system="be brief", tools=[{"name": "t"}]), CHAT, NO_HEADERS)
+    assert list(map(bytes, found.opening)) == [b'"be brief"', b'[{"name":"t"}]']
+    assert bytes(found.turns) == msgspec.json.encode(HI)
 
 
 def test_messages_and_tools_are_not_looked_into(translator):

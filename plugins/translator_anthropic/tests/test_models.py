@@ -79,3 +79,17 @@ def test_an_upstreams_list_is_read(translator, entry, facts):
 def test_anything_else_is_garbled(translator, body):
     with pytest.raises(UpstreamGarbled):
         translator.decode_models(body)
+
+
+@pytest.mark.parametrize(
+    ("ends", "query"),
+    [
+        pytest.param({"has_more": True, "last_id": "m9"}, {"after_id": "m9"}, id="more"),
+        pytest.param({"has_more": False, "last_id": "m9"}, None, id="the end"),
+        pytest.param({"has_more": True, "last_id": None}, None, id="more, but behind what"),
+        pytest.param({}, None, id="an imitation's"),
+        pytest.param({"has_more": "yes"}, None, id="nonsense"),
+    ],
+)
+def test_a_list_says_where_it_goes_on(translator, ends, query):
+    assert translator.next_models_page(msgspec.json.encode({"data": [], **ends})) == query

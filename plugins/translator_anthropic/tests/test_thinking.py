@@ -81,7 +81,7 @@ def test_thinking_is_asked_for_as_the_client_said_and_the_model_takes(encode, mo
             Reasoning(effort="medium"),
             4096 + 8192,
             8192,
-            ["invented /max_tokens", "approximated /reasoning"],
+            ["invented /max_output_tokens", "approximated /reasoning"],
             id="max_tokens left out",
         ),
     ],
@@ -106,7 +106,7 @@ def test_the_budget_stays_below_max_tokens(encode, max_tokens, reasoning, sent_m
 def test_max_tokens_is_filled_in(encode, model, max_tokens):
     sent, losses = encode(asked(model=model, max_tokens=None))
     assert sent["max_tokens"] == max_tokens
-    assert losses == ["invented /max_tokens"]
+    assert losses == ["invented /max_output_tokens"]
 
 
 ASSISTANT_UNSIGNED = Message(role="assistant", parts=(TextPart(text="Reading."), CALL))

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from omniroute.api import AudioPart, FilePart, ImagePart, Part, ReasoningPart, TextPart, ToolCallPart
+from omniroute.api import AudioPart, FilePart, ImagePart, Ledger, Part, ReasoningPart, TextPart, ToolCallPart
 from omniroute_translator_gemini.content import extras, kept_part
-from omniroute_translator_gemini.ledger import Ledger
 from omniroute_translator_gemini.media import media_wire
 from omniroute_translator_gemini.signatures import is_foreign, shown_signature
 from omniroute_translator_gemini.tools import call_arguments

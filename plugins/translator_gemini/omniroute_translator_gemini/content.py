@@ -3,19 +3,20 @@
 import msgspec
 
 from omniroute.api import (
+    Ledger,
     Message,
     Part,
     ReasoningPart,
     TextPart,
     ToolCallPart,
+    ToolNames,
     ToolResultPart,
 )
 from omniroute_translator_gemini.families import Traits
-from omniroute_translator_gemini.ledger import Ledger
 from omniroute_translator_gemini.media import media_wire
 from omniroute_translator_gemini.signatures import is_foreign
-from omniroute_translator_gemini.tools import ToolNames, call_arguments, note_foreign
-from omniroute_translator_gemini.wire import Malformed, Wire, own, read_object
+from omniroute_translator_gemini.tools import call_arguments
+from omniroute_translator_gemini.wire import DIALECT, Malformed, Wire, own, read_object
 
 __all__ = ["SYSTEM_ROLES", "ContentWriter", "Piece", "extras", "kept_part"]
 
@@ -63,7 +64,7 @@ class ContentWriter:
         return [piece for piece in written if piece is not None]
 
     def _piece(self, part: Part, pointer: str, *, is_system: bool) -> Piece | None:
-        note_foreign(part, pointer, self._ledger)
+        self._ledger.foreign(part, pointer, DIALECT)
         if is_system and not isinstance(part, TextPart):
             self._ledger.dropped(pointer, "a system instruction holds text only")
             return None
@@ -105,7 +106,7 @@ class ContentWriter:
         media: list[Wire] = []
         for at, inner in enumerate(part.parts):
             here = f"{pointer}/content/{at}"
-            note_foreign(inner, here, self._ledger)
+            self._ledger.foreign(inner, here, DIALECT)
             wire = {"text": inner.text} if isinstance(inner, TextPart) else media_wire(inner, here, self._ledger)
             if "text" not in wire:
                 media.append(wire)

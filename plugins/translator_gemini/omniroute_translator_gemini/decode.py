@@ -16,6 +16,7 @@ from omniroute.api import (
     Part,
     ResponseFormat,
     Sampling,
+    Source,
     TextPart,
     Tool,
     ToolChoice,
@@ -33,7 +34,7 @@ from omniroute_translator_gemini.head import (
 from omniroute_translator_gemini.history import History
 from omniroute_translator_gemini.parts import read_part
 from omniroute_translator_gemini.schema import json_schema
-from omniroute_translator_gemini.thinking import read_reasoning
+from omniroute_translator_gemini.thinking import read_reasoning, reasoning_places
 from omniroute_translator_gemini.wire import DIALECT, STRING, STRINGS, Fields, Malformed, Wire, dump, is_object, read
 
 __all__ = ["CONFIG", "TOOL_CONFIG", "decode_request"]
@@ -46,7 +47,19 @@ _KNOWN_EXTENSIONS = frozenset(
     {"cachedContent", "continuationToken", "labels", "safetySettings", "serviceTier", "store"}
 )
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required"}
+_CONFIG_FIELDS = {
+    "max_output_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "stop": "stopSequences",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+}
+"""Canonical fields → those of `generationConfig`."""
 _JSON_SCHEMAS = ("responseJsonSchema", "_responseJsonSchema")
+_SCHEMAS = (*_JSON_SCHEMAS, "responseSchema")
 
 
 def decode_request(body: bytes, params: Mapping[str, str], headers: Headers) -> ChatRequest:
@@ -63,14 +76,18 @@ def _request(fields: Fields, params: Mapping[str, str], headers: Headers) -> Cha
     history = History()
     system = fields.take_raw("systemInstruction")
     if system is not None and (parts := _system(system, fields.at("systemInstruction"))):
-        history.messages.append(Message(role="system", parts=parts))
+        history.messages.append(Message(role="system", parts=parts, source=Source(fields.at("systemInstruction"))))
     for raw, pointer in fields.take_items("contents"):
         history.add(raw, pointer)
     tools = tuple(tool for raw, pointer in fields.take_items("tools") for tool in _tools(Fields(raw, pointer)))
-    choice, tool_config = _choice(fields.take_object(TOOL_CONFIG))
+    tool_fields = fields.take_object(TOOL_CONFIG)
+    choice, tool_config = _choice(tool_fields)
     config = fields.take_object(CONFIG)
+    places = _places(fields, config, tool_fields)
     numbers = read_config(config)
-    reasoning = read_reasoning(config.take_object("thinkingConfig") if config else None)
+    thinking = config.take_object("thinkingConfig") if config else None
+    places |= reasoning_places(thinking)
+    reasoning = read_reasoning(thinking)
     wanted = _format(config) if config else None
     extensions: dict[str, Any] = {
         **fields.rest_as_written(_KNOWN_EXTENSIONS),
@@ -90,7 +107,27 @@ def _request(fields: Fields, params: Mapping[str, str], headers: Headers) -> Cha
         stream=is_streamed(params),
         session=session_of(headers),
         extensions={DIALECT: extensions} if extensions else {},
+        source=Source("", places),
     )
+
+
+def _places(fields: Fields, config: Fields | None, tools: Fields | None) -> dict[str, str]:
+    """Canonical fields and extensions → where they stand in the body, before `config` is read."""
+    places = {"messages": fields.at("contents")}
+    places |= {name: fields.at(name) for name in _KNOWN_EXTENSIONS if name in fields}
+    if fields.pointer:
+        places |= {name: f"{fields.pointer}/{name}" for name in fields.rest_as_written(_KNOWN_EXTENSIONS)}
+    if tools is not None:
+        places |= {f"{TOOL_CONFIG}/{name}": tools.at(name) for name in tools.rest()}
+        places["tool_choice"] = places[f"{TOOL_CONFIG}/functionCallingConfig"] = tools.at("functionCallingConfig")
+    if config is None:
+        return places | {name: f"{fields.at(CONFIG)}/{camel}" for name, camel in _CONFIG_FIELDS.items()}
+    places |= {f"{CONFIG}/{name}": config.at(name) for name in config.rest()}
+    places |= {name: config.at(camel) for name, camel in _CONFIG_FIELDS.items()}
+    schema = next((name for name in _SCHEMAS if name in config), "responseMimeType")
+    places["response_format/schema"] = config.at(schema)
+    places["response_format"] = config.at("responseMimeType" if "responseMimeType" in config else schema)
+    return places
 
 
 def _sampling(numbers: Wire) -> Sampling:
@@ -115,7 +152,7 @@ def _system(raw: Raw, pointer: str) -> tuple[Part, ...]:
     """A content, a list of parts, or a text."""
     if bytes(memoryview(raw)[:1]) == _TEXT:
         text = read(STRING, raw, pointer)
-        return (TextPart(text=text),) if text else ()
+        return (TextPart(text=text, source=Source(pointer)),) if text else ()
     fields = Fields(raw, pointer)
     parts = [(read_part(item, at)[0], at) for item, at in fields.take_items("parts")]
     for part, at in parts:
@@ -133,7 +170,8 @@ def _tools(fields: Fields) -> Iterator[Tool]:
         yield _function(Fields(raw, pointer))
     for name, raw in fields.rest().items():
         declaration = Raw(dump({name: raw}))
-        yield Tool(name=name, kind="builtin", provider_metadata={DIALECT: {"declaration": declaration}})
+        metadata = {DIALECT: {"declaration": declaration}}
+        yield Tool(name=name, kind="builtin", provider_metadata=metadata, source=Source(fields.at(name)))
 
 
 def _function(fields: Fields) -> Tool:
@@ -144,12 +182,20 @@ def _function(fields: Fields) -> Tool:
     parameters = fields.take_raw("parametersJsonSchema")
     if parameters is not None and not is_object(parameters):
         raise Malformed(fields.at("parametersJsonSchema"), "Expected an object")
+    places = fields.spelt(fields.pointer)
+    places["parameters"] = places.get("parametersJsonSchema", "/parametersJsonSchema") if parameters else "/parameters"
     own = fields.take_raw("parameters")
     if own is not None and parameters is not None:
         raise Malformed(fields.at("parameters"), "parametersJsonSchema is given too; a function has one of the two")
     if own is not None:
         parameters = json_schema(own, fields.at("parameters"))
-    return Tool(name=name, description=description, parameters=parameters, provider_metadata=fields.metadata())
+    return Tool(
+        name=name,
+        description=description,
+        parameters=parameters,
+        provider_metadata=fields.metadata(),
+        source=Source(fields.pointer, places),
+    )
 
 
 def _choice(config: Fields | None) -> tuple[ToolChoice | None, dict[str, Raw]]:

@@ -8,12 +8,11 @@ from typing import Any
 
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Outgoing, ResponseFormat, Sampling, extension_losses
+from omniroute.api import ChatRequest, Ledger, Outgoing, ResponseFormat, Sampling, extension_losses
 from omniroute_translator_gemini.content import ContentWriter, Piece
 from omniroute_translator_gemini.decode import CONFIG, JSON_TYPE, TOOL_CONFIG
 from omniroute_translator_gemini.families import Traits, traits_of
 from omniroute_translator_gemini.head import WRAPPER, invalid
-from omniroute_translator_gemini.ledger import Ledger
 from omniroute_translator_gemini.schema import fit
 from omniroute_translator_gemini.thinking import thinking_config
 from omniroute_translator_gemini.tools import encode_choice, encode_tools, report, tool_names
@@ -76,7 +75,7 @@ def _outgoing(request: ChatRequest) -> Outgoing:
     wire.update({name: value for name, value in extensions.items() if "/" not in name and name != WRAPPER})
     if WRAPPER in extensions:
         wire = {WRAPPER: {"model": f"models/{request.model}", **wire}}
-    return Outgoing(body=dump(wire), losses=ledger.losses(), tool_names=names.changed())
+    return Outgoing(body=dump(wire), losses=ledger.losses(), tool_names=names.changed)
 
 
 def _present(name: str, value: Any) -> Wire:

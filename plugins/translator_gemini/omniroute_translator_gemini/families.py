@@ -2,7 +2,8 @@
 
 The wire has no other sign of it than the model's name, and what a model refuses makes it answer 400. A name that is not of
 that line is taken at its word: nothing is left out that the client asked for. What a provider states in its facts comes before,
-in `adapt`. Sources: the vendor's pages on thinking, thought signatures and function calling, read 2026-11.
+in `adapt`. The table stands here and not in the facts of models, because it holds wherever those models are served, at gateways
+and under prefixes that no provider's list knows, and because it is about fields that only this dialect has. Sources: the vendor's pages on thinking, thought signatures and function calling, read 2026-11.
 """
 
 import re

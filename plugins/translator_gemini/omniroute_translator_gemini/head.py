@@ -30,6 +30,7 @@ __all__ = [
 SESSION_HEADERS = ("x-session-id", "x-session-affinity")
 WRAPPER = "generateContentRequest"
 """Where the body of a token count may hold a whole request."""
+OPENING = ("systemInstruction", "tools")
 _MODELS = "models/"
 _FILLED = re.compile(rb"\s*(?:\[\s*[^\s\]]|\{)")
 
@@ -108,6 +109,8 @@ def read_head(body: bytes, params: Mapping[str, str], headers: Headers) -> Reque
             session=session_of(headers),
             max_output_tokens=config.get("maxOutputTokens"),
             has_tools=_is_filled(fields.look("tools")),
+            opening=tuple(raw for name in OPENING if (raw := fields.look(name)) is not None),
+            turns=fields.look("contents"),
         )
     except Malformed as error:
         raise invalid(error) from None

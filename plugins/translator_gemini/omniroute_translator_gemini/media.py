@@ -1,7 +1,6 @@
 """Images, audio and documents for an upstream or a client of this dialect; what it cannot take becomes a line of text that says so."""
 
-from omniroute.api import AudioPart, FilePart, ImagePart
-from omniroute_translator_gemini.ledger import Ledger
+from omniroute.api import AudioPart, FilePart, ImagePart, Ledger
 from omniroute_translator_gemini.wire import Wire
 
 __all__ = ["media_wire"]

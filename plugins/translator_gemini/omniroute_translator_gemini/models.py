@@ -1,13 +1,13 @@
 """Model lists in the dialect's form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from omniroute.api import ListedModel, ModelFacts, UpstreamGarbled
 from omniroute_translator_gemini.wire import Malformed, Wire, dump, read
 
-__all__ = ["decode_models", "encode_model", "encode_models"]
+__all__ = ["MOST_AT_ONCE", "decode_models", "encode_model", "encode_models", "next_models_page"]
 
 PREFIX = "models/"
 METHODS = ("generateContent", "streamGenerateContent", "countTokens")
@@ -19,13 +19,20 @@ class WireModel(msgspec.Struct, rename="camel"):
     input_token_limit: int | None = None
     output_token_limit: int | None = None
     thinking: bool | None = None
+    supported_generation_methods: list[str] | None = None
 
 
 class WireModels(msgspec.Struct):
     models: list[WireModel] = []
 
 
+class WirePage(msgspec.Struct, rename="camel"):
+    next_page_token: str | None = None
+
+
 _MODELS = msgspec.json.Decoder(WireModels)
+_PAGE = msgspec.json.Decoder(WirePage)
+MOST_AT_ONCE = {"pageSize": "1000"}
 
 
 def encode_models(models: Sequence[ListedModel]) -> bytes:
@@ -48,6 +55,7 @@ def _wire(model: ListedModel) -> Wire:
 
 
 def decode_models(body: bytes) -> Sequence[ModelFacts]:
+    """Those that generate text: the service lists embedders and painters beside them."""
     try:
         models = read(_MODELS, body).models
     except Malformed as error:
@@ -61,4 +69,13 @@ def decode_models(body: bytes) -> Sequence[ModelFacts]:
             capabilities=("reasoning",) if model.thinking else (),
         )
         for model in models
+        if model.supported_generation_methods is None or METHODS[0] in model.supported_generation_methods
     )
+
+
+def next_models_page(body: bytes) -> Mapping[str, str] | None:
+    try:
+        token = read(_PAGE, body).next_page_token
+    except Malformed:
+        return None
+    return {"pageToken": token} if token else None

@@ -11,7 +11,18 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import AudioPart, FilePart, ImagePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from omniroute.api import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Part,
+    ReasoningPart,
+    Source,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    carried_places,
+)
 from omniroute_translator_gemini.signatures import Signed, read_signature
 from omniroute_translator_gemini.wire import (
     BOOL,
@@ -30,6 +41,8 @@ from omniroute_translator_gemini.wire import (
 
 __all__ = ["media_part", "opaque_part", "read_part"]
 
+_ELSEWHERE = {"part": ""}
+"""Canonical fields and kept ones → where they stand in a part."""
 _STANDARD_ALPHABET = str.maketrans("-_", "+/", "=\r\n")
 _UPLOADED = re.compile(r"(?!https?:)|https?://[^/]+/v\d\w*/files/")
 """Addresses of files that lie at the vendor: nobody else can open them."""
@@ -43,10 +56,12 @@ def read_part(raw: Raw, pointer: str) -> tuple[Part, Signed]:
     if len(kinds) > 1:
         raise Malformed(pointer, f"the part holds both {kinds[0]} and {kinds[1]}; a part is one of them")
     if kinds:
-        return _signed(_READERS[kinds[0]](fields), signed), signed
+        return _placed(_signed(_READERS[kinds[0]](fields), signed), fields, signed), signed
     if signed.metadata:
         thought = fields.take("thought", BOOL)
-        return _signed(ReasoningPart(text="") if thought else TextPart(text=""), signed), signed
+        return _placed(
+            _signed(ReasoningPart(text="") if thought else TextPart(text=""), signed), fields, signed
+        ), signed
     raise Malformed(pointer, f"the part holds none of {', '.join(_READERS)}")
 
 
@@ -57,6 +72,14 @@ def _signed(part: Part, signed: Signed) -> Part:
     if DIALECT in part.provider_metadata and DIALECT in signed.metadata:
         metadata[DIALECT] = {**part.provider_metadata[DIALECT], **signed.metadata[DIALECT]}
     return msgspec.structs.replace(part, provider_metadata=metadata)
+
+
+def _placed(part: Part, fields: Fields, signed: Signed) -> Part:
+    places = {**_ELSEWHERE, **fields.spelt(fields.pointer), **(part.source.fields if part.source else {})}
+    if signed.metadata:
+        sealed = places.get("thoughtSignature", "/thoughtSignature")
+        places |= carried_places(signed.metadata, sealed)
+    return msgspec.structs.replace(part, source=Source(fields.pointer, places))
 
 
 def _read_text(fields: Fields) -> TextPart | ReasoningPart:
@@ -82,6 +105,7 @@ def _read_call(fields: Fields) -> ToolCallPart:
         name=_name(call),
         arguments="{}" if arguments is None else json_text(arguments, call.at("args")),
         provider_metadata=fields.metadata(),
+        source=Source("", {"arguments": call.at("args").removeprefix(fields.pointer)}),
     )
 
 
@@ -99,14 +123,24 @@ def _read_result(fields: Fields) -> ToolResultPart:
     call_id, name = result.take("id", STRING) or "", _name(result)
     response = result.take_raw("response")
     text, is_error = ("", False) if response is None else _said(response, name, result.at("response"))
-    parts: list[TextPart | ImagePart | FilePart] = [TextPart(text=text)] if text else []
+    source = Source(result.at("response"))
+    parts: list[TextPart | ImagePart | FilePart] = [TextPart(text=text, source=source)] if text else []
     for raw, pointer in result.take_items("parts"):
         media = _read_media(Fields(raw, pointer))
         if isinstance(media, AudioPart):
             media = FilePart(media_type=f"audio/{media.format}", data=media.data)
-        parts.append(media)
-    metadata = result.metadata()
-    return ToolResultPart(call_id=call_id, name=name, parts=tuple(parts), is_error=is_error, provider_metadata=metadata)
+        parts.append(msgspec.structs.replace(media, source=Source(pointer)))
+    inside = result.pointer.removeprefix(fields.pointer)
+    places = {name: f"{inside}/{name}" for name in result.rest()} | result.spelt(fields.pointer)
+    places["is_error"] = f"{result.at('response').removeprefix(fields.pointer)}/error"
+    return ToolResultPart(
+        call_id=call_id,
+        name=name,
+        parts=tuple(parts),
+        is_error=is_error,
+        provider_metadata=result.metadata(),
+        source=Source("", places),
+    )
 
 
 def _said(response: Raw, name: str, pointer: str) -> tuple[str, bool]:

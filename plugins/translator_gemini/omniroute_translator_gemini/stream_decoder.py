@@ -30,11 +30,11 @@ from omniroute.api import (
     ToolCallPart,
     UpstreamGarbled,
     UsageUpdate,
+    fold,
 )
 from omniroute_translator_gemini.answered import answered_parts
 from omniroute_translator_gemini.chunks import WireCandidate, WireChunk, candidate_of, finish_of, is_given, read_chunk
 from omniroute_translator_gemini.errors import upstream_error
-from omniroute_translator_gemini.folding import fold
 from omniroute_translator_gemini.usage import UsageTally, finish_error, finish_reason
 from omniroute_translator_gemini.wire import DIALECT, own
 

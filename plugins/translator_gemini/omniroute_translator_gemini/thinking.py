@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-from omniroute.api import Reasoning, ReasoningEffort
+from omniroute.api import Ledger, Reasoning, ReasoningEffort
 from omniroute_translator_gemini.families import Traits
-from omniroute_translator_gemini.ledger import Ledger
 from omniroute_translator_gemini.wire import BOOL, INTEGER, STRING, Fields, Malformed, Wire
 
-__all__ = ["read_reasoning", "thinking_config"]
+__all__ = ["read_reasoning", "reasoning_places", "thinking_config"]
 
 DYNAMIC = -1
 """A budget by which the model decides for itself."""
@@ -49,6 +48,19 @@ def read_reasoning(fields: Fields | None) -> Reasoning | None:
         budget_tokens=None if budget == DYNAMIC else budget,
         summary="auto" if shown else "omitted",
     )
+
+
+def reasoning_places(fields: Fields | None) -> dict[str, str]:
+    """Canonical fields → where they stand, before they are read; where none says it, it is the whole that does."""
+    if fields is None:
+        return {}
+    stated = {
+        "reasoning/effort": "thinkingLevel" if "thinkingLevel" in fields else "thinkingBudget",
+        "reasoning/budget_tokens": "thinkingBudget",
+        "reasoning/summary": "includeThoughts",
+    }
+    places = {name: fields.at(camel) if camel in fields else fields.pointer for name, camel in stated.items()}
+    return {"reasoning": fields.pointer, **places}
 
 
 # --- to the upstream --------------------------------------------------------------------------------------------------

@@ -1,65 +1,21 @@
 """Tool declarations, choice and names for an upstream of this dialect."""
 
-import hashlib
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Part, Tool, ToolCallPart, ToolChoice
-from omniroute_translator_gemini.ledger import Ledger
+from omniroute.api import ChatRequest, Ledger, NameRule, Tool, ToolCallPart, ToolChoice, ToolNames
 from omniroute_translator_gemini.schema import FREE_TEXT_SCHEMA, Note, fit
 from omniroute_translator_gemini.wire import DIALECT, Malformed, Wire, own, read_object
 
-__all__ = ["ToolNames", "call_arguments", "encode_choice", "encode_tools", "note_foreign", "report", "tool_names"]
+__all__ = ["call_arguments", "encode_choice", "encode_tools", "report", "tool_names"]
 
-MAX_NAME_CHARS = 128
-_FITTING = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]*")
-_UNFIT = re.compile(r"[^a-zA-Z0-9_.:-]")
-_HASH_CHARS = 8
+NAMES = NameRule(max_chars=128, characters="a-zA-Z0-9_.:-", first="a-zA-Z_")
 _EQUALS = {"web_search": "googleSearch", "code_execution": "codeExecution", "code_interpreter": "codeExecution"}
 """How the name of another vendor's tool begins -> the tool of this one that does the same."""
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
-
-
-class ToolNames:
-    """A bijection between the client's tool names and those that fit the dialect's rule: at most 128 letters, digits and
-    `_ . : -`, a letter or `_` first."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        asked = dict.fromkeys(names)
-        taken = {name for name in asked if _fits(name)}
-        self._sent = {name: name for name in taken}
-        for name in asked:
-            if name not in self._sent:
-                self._sent[name] = _fitting_name(name, taken)
-                taken.add(self._sent[name])
-
-    def sent(self, name: str) -> str:
-        return self._sent[name]
-
-    def changed(self) -> Mapping[str, str]:
-        """Name sent upstream -> name the client knows, of those that had to change."""
-        return {sent: name for name, sent in self._sent.items() if sent != name}
-
-
-def _fits(name: str) -> bool:
-    return len(name) <= MAX_NAME_CHARS and _FITTING.fullmatch(name) is not None
-
-
-def _fitting_name(name: str, taken: set[str]) -> str:
-    stem = _UNFIT.sub("_", name)
-    stem = stem if _FITTING.match(stem) else f"_{stem}"
-    salt = name
-    while (candidate := f"{stem[: MAX_NAME_CHARS - _HASH_CHARS - 1]}_{_digest(salt)}") in taken:
-        salt += "+"
-    return candidate
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARS]
 
 
 def tool_names(request: ChatRequest) -> ToolNames:
@@ -68,7 +24,7 @@ def tool_names(request: ChatRequest) -> ToolNames:
     if request.tool_choice and request.tool_choice.name:
         names.append(request.tool_choice.name)
     calls = (part for message in request.messages for part in message.parts if isinstance(part, ToolCallPart))
-    return ToolNames([*names, *(call.name for call in calls)])
+    return ToolNames([*names, *(call.name for call in calls)], NAMES)
 
 
 # --- declarations -----------------------------------------------------------------------------------------------------
@@ -110,8 +66,8 @@ def _builtin(tool: Tool, pointer: str, has_functions: bool, ledger: Ledger) -> W
 
 
 def _declaration(tool: Tool, pointer: str, names: ToolNames, ledger: Ledger) -> Wire:
-    note_foreign(tool, pointer, ledger)
-    if tool.strict is not None:
+    ledger.foreign(tool, pointer, DIALECT)
+    if tool.strict:
         ledger.dropped(f"{pointer}/strict", "the dialect has no such field")
     wire: Wire = {"name": names.sent(tool.name)}
     if tool.description is not None:
@@ -137,15 +93,6 @@ def report(notes: Sequence[Note], pointer: str, ledger: Ledger) -> None:
     """What a schema no longer says, as losses."""
     for note in notes:
         ledger.add(f"{pointer}{note.pointer}", note.kind, note.reason)
-
-
-def note_foreign(source: Part | Tool, pointer: str, ledger: Ledger) -> None:
-    """A loss for each thing another dialect attached, but for what has been read into canonical fields already."""
-    known = {"declaration", "cache_control"} if source.cache else {"declaration"}
-    for dialect, fields in source.provider_metadata.items():
-        if dialect != DIALECT:
-            for name in (name for name, value in fields.items() if value and name not in known):
-                ledger.dropped(f"{pointer}/{name}", f"only {dialect} knows {name}")
 
 
 # --- choice -----------------------------------------------------------------------------------------------------------

@@ -71,7 +71,9 @@ class GeminiTranslator(Translator):
     opaque_keys = frozenset({"thought_signature"})
     opaque_mark = b'ignature"'
     opaque_pattern = rb'"thought(?:S|_s)ignature"\s*:\s*"([^"\\]+)"'
+    image_pattern = rb'"mime(?:T|_t)ype"\s*:\s*"image/'
     models_header = KEY_HEADER
+    models_query: Mapping[str, str] = models.MOST_AT_ONCE
 
     def __init__(self, *, new_id: Identify = fresh_id) -> None:
         self._new_id = new_id
@@ -120,6 +122,9 @@ class GeminiTranslator(Translator):
 
     def decode_models(self, body: bytes) -> Sequence[ModelFacts]:
         return models.decode_models(body)
+
+    def next_models_page(self, body: bytes) -> Mapping[str, str] | None:
+        return models.next_models_page(body)
 
     def decode_token_count(self, body: bytes) -> int:
         return whole.decode_token_count(body)

@@ -11,10 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from omniroute.api import Message
+from omniroute.api import Ledger, Message
 from omniroute_translator_gemini.content import SYSTEM_ROLES, ContentWriter, Piece
 from omniroute_translator_gemini.families import Traits
-from omniroute_translator_gemini.ledger import Ledger
 from omniroute_translator_gemini.signatures import PLACEHOLDER
 from omniroute_translator_gemini.wire import Wire
 

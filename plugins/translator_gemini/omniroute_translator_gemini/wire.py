@@ -11,6 +11,11 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Raw
 
+from omniroute.api import Malformed
+from omniroute.api import read_json as read
+from omniroute.api import read_json_list as read_list
+from omniroute.api import read_json_object as read_object
+
 __all__ = [
     "BOOL",
     "DIALECT",
@@ -46,13 +51,8 @@ STRINGS = msgspec.json.Decoder(list[str])
 BOOL = msgspec.json.Decoder(bool)
 INTEGER = msgspec.json.Decoder(int)
 NUMBER = msgspec.json.Decoder(float)
-_RAWS = msgspec.json.Decoder(list[Raw])
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ENCODER = msgspec.json.Encoder()
 
-_WHERE = re.compile(r" - at `\$(?P<path>.*)`$")
-_STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]")
-_MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
 _SNAKE = re.compile(r"(?<=[^_])_+([a-z0-9])")
 _LINE_END = re.compile(b"\xe2\x80[\xa8\xa9]|\xc2\x85")
 _ESCAPED = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85": b"\\u0085"}
@@ -75,49 +75,6 @@ def _escape(found: re.Match[bytes]) -> bytes:
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-
-
-class Malformed(Exception):
-    """A piece of JSON that breaks the dialect's rules. Becomes the client's fault or the upstream's, as it came from."""
-
-    def __init__(self, pointer: str, reason: str) -> None:
-        super().__init__(f"{pointer}: {reason}" if pointer else reason)
-        self.pointer = pointer
-        self.reason = reason
-
-
-def read(decoder: "msgspec.json.Decoder[T]", data: bytes | str | Raw, pointer: str = "") -> T:
-    """Decode, or raise `Malformed` with the pointer to the offending value. `pointer` is where `data` stands."""
-    try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        below, reason = _locate(str(error))
-        raise Malformed(pointer + below, reason) from None
-    except RecursionError:
-        raise Malformed(pointer, "the JSON is nested too deep") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(pointer, f"not valid JSON: {error}") from None
-
-
-def read_object(data: bytes | str | Raw, pointer: str = "") -> dict[str, Raw]:
-    """The fields of a JSON object, unread, or `Malformed`."""
-    return read(_OBJECT, data, pointer)
-
-
-def read_list(data: bytes | str | Raw, pointer: str = "") -> list[Raw]:
-    """The items of a JSON list, unread, or `Malformed`."""
-    return read(_RAWS, data, pointer)
-
-
-def _locate(message: str) -> tuple[str, str]:
-    """msgspec's message as (JSON pointer, reason)."""
-    where = _WHERE.search(message)
-    path = where["path"] if where else ""
-    pointer = "".join(f"/{step['name'] or step['index']}" for step in _STEP.finditer(path))
-    reason = message[: where.start()] if where else message
-    if missing := _MISSING.search(reason):
-        pointer += f"/{missing['name']}"
-    return pointer, reason
 
 
 def is_absent(data: Raw) -> bool:
@@ -216,6 +173,11 @@ class Fields:
     def rest_as_written(self, known: frozenset[str]) -> dict[str, Raw]:
         """Everything not taken, under the client's own spelling but for the `known` names."""
         return {name if name in known else self._spelt.get(name, name): raw for name, raw in self._left.items()}
+
+    def spelt(self, below: str) -> dict[str, str]:
+        """Fields that the client spells in its own way → where they stand, as seen from the pointer `below`."""
+        inside = self.pointer.removeprefix(below)
+        return {name: f"{inside}/{written}" for name, written in self._spelt.items()}
 
     def metadata(self, **known: Any) -> Metadata:
         """`rest` and what `known` adds, under the dialect's name; empty when there is nothing."""

@@ -183,7 +183,9 @@ def test_an_upstreams_models_are_read(translator):
                     "inputTokenLimit": 9,
                     "outputTokenLimit": 8,
                     "thinking": True,
+                    "supportedGenerationMethods": METHODS,
                 },
+                {"name": "models/embedding-1", "supportedGenerationMethods": ["embedContent"]},
                 {"name": "tunedModels/mine", "inputTokenLimit": 0},
             ],
             "nextPageToken": "x",
@@ -199,3 +201,16 @@ def test_an_upstreams_models_are_read(translator):
 def test_a_list_that_cannot_be_read_is_garbled(translator, body):
     with pytest.raises(UpstreamGarbled):
         translator.decode_models(body)
+
+
+@pytest.mark.parametrize(
+    ("ends", "query"),
+    [
+        pytest.param({"nextPageToken": "x"}, {"pageToken": "x"}, id="more"),
+        pytest.param({"nextPageToken": ""}, None, id="an empty token"),
+        pytest.param({}, None, id="the end"),
+        pytest.param({"nextPageToken": 5}, None, id="nonsense"),
+    ],
+)
+def test_a_list_says_where_it_goes_on(translator, ends, query):
+    assert translator.next_models_page(msgspec.json.encode({"models": [], **ends})) == query

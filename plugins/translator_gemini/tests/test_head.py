@@ -43,7 +43,15 @@ def body(**fields):
     ],
 )
 def test_the_head_says_what_routing_needs(translator, params, fields, head):
-    assert translator.read_head(body(**fields), {**PARAMS, **params}, NO_HEADERS) == head
+    found = translator.read_head(body(**fields), {**PARAMS, **params}, NO_HEADERS)
+    assert msgspec.structs.replace(found, opening=(), turns=None) == head
+
+
+def test_the_head_shows_how_the_conversation_begins(translator):
+    fields = {"systemInstruction": {"parts": [{"text": "be brief"}]}, "tools": [{"googleSearch": {}}]}
+    found = translator.read_head(body(**fields), PARAMS, NO_HEADERS)
+    assert list(map(bytes, found.opening)) == [msgspec.json.encode(value) for value in fields.values()]
+    assert bytes(found.turns) == msgspec.json.encode(HI)
 
 
 def test_contents_and_tools_are_not_looked_into(translator):

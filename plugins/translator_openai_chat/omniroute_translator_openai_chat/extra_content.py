@@ -14,13 +14,15 @@ from typing import Any
 
 import msgspec
 
-from omniroute.api import MetadataDelta, ReasoningPart, carried, carry
+from omniroute.api import MetadataDelta, ReasoningPart, Source, carried, carried_places, carry
 from omniroute_translator_openai_chat.wire import DIALECT
 
 CARRIER = carry({}).partition(".")[0] + "."
 """How a carrier begins."""
 GEMINI, SIGNATURE = "gemini", "thought_signature"
 THOUGHTS = "thoughts"
+SEALED = "/extra_content/omniroute/carrier"
+"""Where in a call a carrier is."""
 
 
 class Thought(msgspec.Struct):
@@ -36,11 +38,24 @@ class Extra(msgspec.Struct):
     metadata: dict[str, dict[str, Any]] = {}
     """Of the call."""
     thoughts: list[Thought] = []
+    is_signed_openly: bool = False
+    """The signature stands in the vendor's own field."""
     is_damaged: bool = False
     """There is a carrier, and it cannot be read."""
 
-    def reasoning(self) -> list[ReasoningPart]:
-        return [ReasoningPart(text=each.text, provider_metadata=each.metadata) for each in self.thoughts]
+    def reasoning(self, at: str) -> list[ReasoningPart]:
+        """`at` is the call's pointer."""
+        source = Source(at, {"": SEALED, **self.places()}) if self.thoughts else None
+        return [ReasoningPart(text=each.text, provider_metadata=each.metadata, source=source) for each in self.thoughts]
+
+    def places(self) -> dict[str, str]:
+        """Where in the call stands what its metadata and its thoughts' name."""
+        places: dict[str, str] = {}
+        for metadata in (self.metadata, *(each.metadata for each in self.thoughts)):
+            places |= carried_places({name: fields for name, fields in metadata.items() if name != DIALECT}, SEALED)
+        if self.is_signed_openly:
+            places[SIGNATURE] = f"/extra_content/google/{SIGNATURE}"
+        return places
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -64,19 +79,21 @@ def read_extra(value: object) -> Extra:
         metadata[DIALECT] = {"extra_content": extra}
     if isinstance(signature, str):
         metadata[GEMINI] = {SIGNATURE: signature}
-    return Extra(metadata=metadata) if ours is None else unsealed(ours, metadata)
+    read = Extra(metadata=metadata, is_signed_openly=isinstance(signature, str))
+    return read if ours is None else unsealed(ours, read)
 
 
-def unsealed(ours: object, metadata: dict[str, dict[str, Any]]) -> Extra:
+def unsealed(ours: object, read: Extra) -> Extra:
+    """`read` is what the rest of the field says."""
     found = carried(ours["carrier"]) if isinstance(ours, dict) and isinstance(ours.get("carrier"), str) else None
     if found is None:
-        return Extra(metadata=metadata, is_damaged=True)
+        return msgspec.structs.replace(read, is_damaged=True)
     try:
         thoughts = msgspec.convert(found.pop(DIALECT, {}).get(THOUGHTS, []), list[Thought])
     except msgspec.ValidationError:
-        return Extra(metadata=metadata, is_damaged=True)
-    merged = {dialect: {**fields, **metadata.get(dialect, {})} for dialect, fields in found.items()}
-    return Extra(metadata={**metadata, **merged}, thoughts=thoughts)
+        return msgspec.structs.replace(read, is_damaged=True)
+    merged = {dialect: {**fields, **read.metadata.get(dialect, {})} for dialect, fields in found.items()}
+    return msgspec.structs.replace(read, metadata={**read.metadata, **merged}, thoughts=thoughts)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from omniroute.api import (
     ResponseEnd,
     ResponseStart,
     Sampling,
+    Source,
     TextDelta,
     TextPart,
     UpstreamOperation,
@@ -68,6 +69,8 @@ class CompletionWire(msgspec.Struct):
 
 WIRE = msgspec.json.Decoder(CompletionWire)
 PROMPT = msgspec.json.Decoder(str | list[str])
+PLACE = Source("/prompt")
+FIELDS_ELSEWHERE = Source("", {"max_output_tokens": "/max_tokens", "messages": "/prompt"})
 CANONICAL = frozenset(CompletionWire.__struct_fields__)
 
 
@@ -104,7 +107,7 @@ class OpenAICompletions(OpenAIChat):
         }
         return ChatRequest(
             model=wire.model,
-            messages=(Message(role="user", parts=(TextPart(text=prompt_of(wire)),)),),
+            messages=(Message(role="user", parts=(TextPart(text=prompt_of(wire), source=PLACE),), source=PLACE),),
             max_output_tokens=wire.max_tokens,
             sampling=Sampling(
                 temperature=wire.temperature,
@@ -119,6 +122,7 @@ class OpenAICompletions(OpenAIChat):
             user=wire.user,
             session=headers.get("x-session-id"),
             extensions={DIALECT: extensions} if extensions else {},
+            source=FIELDS_ELSEWHERE,
         )
 
     def encode_request(self, request: ChatRequest) -> Outgoing:

@@ -5,7 +5,7 @@ Tool results that follow one another become one message of role `tool`. The call
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 import msgspec
@@ -20,13 +20,14 @@ from omniroute.api import (
     Part,
     ReasoningPart,
     Role,
+    Source,
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    short_digest,
 )
 from omniroute_translator_openai_chat.extra_content import Extra, read_extra
 from omniroute_translator_openai_chat.invalid import decode
-from omniroute_translator_openai_chat.names import digest
 from omniroute_translator_openai_chat.parts_in import REFUSAL, is_set, parts_of
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
@@ -42,6 +43,12 @@ from omniroute_translator_openai_chat.wire import (
 
 MESSAGES = msgspec.json.Decoder(list[MessageWire])
 FIELDS = msgspec.json.Decoder(list[dict[str, Raw]])
+REFUSAL_FIELDS = {"": "/refusal", "refusal": "/refusal"}
+CALL_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "function": {"name": "/function/name", "arguments": "/function/arguments"},
+    "custom": {"name": "/custom/name", "arguments": "/custom/input"},
+}
+"""Canonical fields → where they stand in a message, or in a call of that type."""
 KNOWN = {kind: {"role", *kind.__struct_fields__} for kind in get_args(MessageWire)}
 
 
@@ -102,40 +109,43 @@ class History:
                     )
                 self._result(message, waiting.popleft(), at)
             case AssistantWire():
-                self._say("assistant", self._turn(message, at), message.name)
+                self._say("assistant", self._turn(message, at), message.name, at)
             case SystemWire():
-                self._say("system", parts_of(message.content, f"{at}/content"), message.name)
+                self._say("system", parts_of(message.content, f"{at}/content"), message.name, at)
             case DeveloperWire():
-                self._say("developer", parts_of(message.content, f"{at}/content"), message.name)
+                self._say("developer", parts_of(message.content, f"{at}/content"), message.name, at)
             case UserWire():
-                self._say("user", parts_of(message.content, f"{at}/content"), message.name)
+                self._say("user", parts_of(message.content, f"{at}/content"), message.name, at)
 
-    def _say(self, role: Role, parts: Sequence[Part], name: str | None) -> None:
+    def _say(self, role: Role, parts: Sequence[Part], name: str | None, at: str) -> None:
         self._group_results()
-        self._messages.append(Message(role=role, parts=tuple(parts), name=name))
+        self._messages.append(Message(role=role, parts=tuple(parts), name=name, source=Source(at)))
 
     def _group_results(self) -> None:
         if self._results:
-            self._messages.append(Message(role="tool", parts=tuple(self._results)))
+            self._messages.append(Message(role="tool", parts=tuple(self._results), source=self._results[0].source))
             self._results = []
 
     def _turn(self, message: AssistantWire, at: str) -> list[Part]:
         calls = message.tool_calls or ()
         extras = [self._extra(call, f"{at}/tool_calls/{position}") for position, call in enumerate(calls)]
-        signed = [extra.reasoning() for extra in extras]  # whole; in `reasoning_content` stand only its words again
-        parts: list[Part] = [*(signed[0] if any(signed) else reasoning_of(message))]
+        signed = [
+            extra.reasoning(f"{at}/tool_calls/{position}") for position, extra in enumerate(extras)
+        ]  # whole; in `reasoning_content` stand only its words again
+        parts: list[Part] = [*(signed[0] if any(signed) else reasoning_of(message, at))]
         parts += parts_of(message.content, f"{at}/content")
         if message.refusal:
-            parts.append(TextPart(text=message.refusal, provider_metadata=REFUSAL))
+            parts.append(TextPart(text=message.refusal, provider_metadata=REFUSAL, source=Source(at, REFUSAL_FIELDS)))
         for position, (call, extra) in enumerate(zip(calls, extras, strict=True)):
             parts += signed[position] if position else ()
             parts.append(call_of(call, extra, f"{at}/tool_calls/{position}"))
             self._called.add(call.id)
         if message.function_call is not None:
             name = message.function_call.name
-            call_id = f"call_{digest(f'{at} {name}', 24)}"
+            call_id = f"call_{short_digest(f'{at} {name}', 24)}"
             self._unanswered.setdefault(name, deque()).append(call_id)
-            parts.append(ToolCallPart(id=call_id, name=name, arguments=message.function_call.arguments or "{}"))
+            arguments = message.function_call.arguments or "{}"
+            parts.append(ToolCallPart(id=call_id, name=name, arguments=arguments, source=Source(f"{at}/function_call")))
         return parts
 
     def _extra(self, call: ToolCallWire, at: str) -> Extra:
@@ -148,28 +158,39 @@ class History:
     def _result(self, message: ToolResultWire | FunctionResultWire, call_id: str, at: str) -> None:
         parts = parts_of(message.content, f"{at}/content")
         carried = tuple(part for part in parts if isinstance(part, TextPart | ImagePart | FilePart))
-        self._results.append(ToolResultPart(call_id=call_id, name=message.name, parts=carried))
+        self._results.append(ToolResultPart(call_id=call_id, name=message.name, parts=carried, source=Source(at)))
 
 
-def reasoning_of(message: AssistantWire) -> list[ReasoningPart]:
+def reasoning_of(message: AssistantWire, at: str) -> list[ReasoningPart]:
     text = message.reasoning_content or message.reasoning or ""
     details = message.reasoning_details
     metadata = {DIALECT: {"reasoning_details": details}} if is_set(details) else {}
-    return [ReasoningPart(text=text, provider_metadata=metadata)] if text or metadata else []
+    stood = "reasoning_content" if message.reasoning_content else "reasoning" if text else "reasoning_details"
+    source = Source(at, {"": f"/{stood}", "reasoning_details": "/reasoning_details"})
+    return [ReasoningPart(text=text, provider_metadata=metadata, source=source)] if text or metadata else []
 
 
 def call_of(call: ToolCallWire, extra: Extra, at: str) -> ToolCallPart:
     metadata = extra.metadata
+    source = Source(at, {**CALL_FIELDS[call.type], **extra.places()})
     if call.type == "custom":
         if call.custom is UNSET:
             raise InvalidRequest(f"{at}/custom is missing", param=f"{at}/custom")
         return ToolCallPart(
-            id=call.id, name=call.custom.name, arguments=wrapped(call.custom.input), provider_metadata=metadata
+            id=call.id,
+            name=call.custom.name,
+            arguments=wrapped(call.custom.input),
+            provider_metadata=metadata,
+            source=source,
         )
     if call.function is UNSET:
         raise InvalidRequest(f"{at}/function is missing", param=f"{at}/function")
     return ToolCallPart(
-        id=call.id, name=call.function.name, arguments=call.function.arguments or "{}", provider_metadata=metadata
+        id=call.id,
+        name=call.function.name,
+        arguments=call.function.arguments or "{}",
+        provider_metadata=metadata,
+        source=source,
     )
 
 

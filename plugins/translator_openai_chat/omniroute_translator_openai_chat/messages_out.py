@@ -19,11 +19,13 @@ from omniroute.api import (
     ReasoningPart,
     TextPart,
     ToolCallPart,
+    ToolNames,
     ToolResultPart,
 )
+from omniroute_translator_openai_chat.details import details_of
 from omniroute_translator_openai_chat.extra_content import for_upstream
-from omniroute_translator_openai_chat.names import ToolNames, fit_id
-from omniroute_translator_openai_chat.parts_out import assistant_content, own, report, text_content, user_wire
+from omniroute_translator_openai_chat.names import fit_id
+from omniroute_translator_openai_chat.parts_out import assistant_content, report, text_content, user_wire
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
     AssistantWire,
@@ -143,7 +145,8 @@ class MessagesOut:
 
     def _reason(self, wire: AssistantWire, message: Message, at: str) -> None:
         """Open reasoning goes back to the servers that want it; what another vendor has signed is theirs alone."""
-        texts = []
+        texts: list[str] = []
+        kept: list[ReasoningPart] = []
         for index, part in enumerate(message.parts):
             if not isinstance(part, ReasoningPart):
                 continue
@@ -154,8 +157,10 @@ class MessagesOut:
                 continue
             if part.text:
                 texts.append(part.text)
-            wire.reasoning_details = own(part).get("reasoning_details", wire.reasoning_details)
+            kept.append(part)
         wire.reasoning_content = "\n\n".join(texts) or None
+        if (details := details_of(kept)) is not None:
+            wire.reasoning_details = details
 
     def _call(self, call: ToolCallPart) -> ToolCallWire:
         extra = for_upstream(call.provider_metadata)

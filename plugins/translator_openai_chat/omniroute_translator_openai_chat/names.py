@@ -3,49 +3,14 @@
 The same name or id gets the same substitute in every turn, so that calls and results match and prompt caches hold.
 """
 
-import hashlib
-import re
-from collections.abc import Iterable, Mapping
+from omniroute.api import NameRule, short_digest
 
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
+RULE = NameRule(max_chars=64)
+fit_name = RULE.fitted
+"""A name the dialect takes; one that fits is returned as it is."""
 ID_LENGTH = 64
-
-
-def digest(text: str, length: int) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 def fit_id(value: str) -> str:
     """At most 64 characters: the beginning and a hash where it is longer."""
-    return value if len(value) <= ID_LENGTH else f"{value[:47]}_{digest(value, 16)}"
-
-
-def fit_name(name: str) -> str:
-    """A name the dialect takes; one that fits is returned as it is."""
-    return name if NAME.fullmatch(name) else f"{FOREIGN.sub('_', name)[:55]}_{digest(name, 8)}"
-
-
-class ToolNames:
-    """A bijection between the client's tool names and those sent upstream, for one request."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        distinct = dict.fromkeys(names)
-        self._sent = {name: name for name in distinct if NAME.fullmatch(name)}
-        taken = set(self._sent)
-        for name in distinct:
-            if name in self._sent:
-                continue
-            substitute = fit_name(name)
-            while substitute in taken:  # a client would have to aim at it
-                substitute = fit_name(f"{substitute}!")
-            taken.add(substitute)
-            self._sent[name] = substitute
-
-    def sent(self, name: str) -> str:
-        return self._sent[name]
-
-    @property
-    def changed(self) -> Mapping[str, str]:
-        """name sent upstream → name the client knows, for those that differ."""
-        return {sent: name for name, sent in self._sent.items() if sent != name}
+    return value if len(value) <= ID_LENGTH else f"{value[:47]}_{short_digest(value, 16)}"

@@ -1,14 +1,13 @@
 """Content parts of a client's messages to canonical parts."""
 
-import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from omniroute.api import AudioPart, CacheMark, FilePart, ImagePart, InvalidRequest, TextPart
-from omniroute_translator_openai_chat.invalid import refusal
+from omniroute.api import AudioPart, CacheMark, FilePart, ImagePart, InvalidRequest, Source, TextPart
+from omniroute_translator_openai_chat.invalid import check_base64, data_url, refusal
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
     AssistantPartWire,
@@ -26,6 +25,14 @@ REFUSAL = {DIALECT: {"refusal": True}}
 P = TypeVar("P", TextWire, AssistantPartWire, UserPartWire, ToolPartWire)
 
 
+NOTHING: Mapping[str, str] = {}
+SPELLED: Mapping[type, Mapping[str, str]] = {
+    ImageWire: {"detail": "/image_url/detail"},
+    FileWire: {"name": "/file/filename"},
+}
+"""Canonical fields of parts → where they stand in the part."""
+
+
 class _CacheControl(Struct):
     ttl: str | None = None
 
@@ -40,9 +47,17 @@ def parts_of(
     if content is None or isinstance(content, UnsetType):
         return []
     if isinstance(content, str):
-        return [TextPart(text=content)] if content else []
-    parts = [part_of(part, f"{at}/{position}") for position, part in enumerate(content)]
+        return [TextPart(text=content, source=Source(at))] if content else []
+    parts = [placed(part, f"{at}/{position}") for position, part in enumerate(content)]
     return [part for part in parts if not (isinstance(part, TextPart) and not part.text)]
+
+
+def placed(wire: UserPartWire | RefusalWire, at: str) -> TextPart | ImagePart | AudioPart | FilePart:
+    part = part_of(wire, at)
+    spelled = SPELLED.get(type(wire), NOTHING)
+    if part.cache is not None and not isinstance(wire.cache_control, Raw):
+        spelled = {**spelled, "cache_control": "/prompt_cache_breakpoint"}
+    return msgspec.structs.replace(part, source=Source(at, spelled))
 
 
 def part_of(part: UserPartWire | RefusalWire, at: str) -> TextPart | ImagePart | AudioPart | FilePart:
@@ -107,24 +122,6 @@ def file_of(part: FileWire, at: str, cache: CacheMark | None, metadata: dict[str
         return FilePart(media_type=media_type, data=data, **shared)
     check_base64(file.file_data, f"{at}/file_data")
     return FilePart(data=file.file_data, **shared)
-
-
-def data_url(url: str, at: str) -> tuple[str | None, str]:
-    """(media type, base64) of a data URL; the media type is what stands before the first `;`."""
-    head, comma, data = url.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
-        raise refusal(at, "expected a data URL of the form data:<media type>;base64,<data>")
-    check_base64(data, at)
-    return head[5:].partition(";")[0].lower() or None, data
-
-
-def check_base64(data: str, at: str) -> None:
-    try:
-        binascii.a2b_base64(data, strict_mode=True)
-    except ValueError as error:
-        raise refusal(at, f"not base64 ({error})") from error
-    if not data:
-        raise refusal(at, "no data")
 
 
 def is_set(value: Raw | UnsetType) -> TypeGuard[Raw]:

@@ -54,7 +54,7 @@ def image_url(part: ImagePart) -> str:
     return part.url or f"data:{part.media_type or 'image/png'};base64,{part.data}"
 
 
-def file_wire(part: FilePart, at: str, losses: list[Loss]) -> TextWire | FileWire | None:
+def file_wire(part: FilePart, at: str, losses: list[Loss]) -> TextWire | FileWire | ImageWire | AudioWire | None:
     if part.file_id is not None:
         if part.provider_metadata.keys() - SAME_UPLOADS:
             losses.append(Loss(pointer=at, kind="dropped", reason="a file that was uploaded to another vendor"))
@@ -67,8 +67,20 @@ def file_wire(part: FilePart, at: str, losses: list[Loss]) -> TextWire | FileWir
         losses.append(Loss(pointer=at, kind="approximated", reason=f"{DIALECT} takes a text document as text"))
         return TextWire(text=text) if text else None
     media_type = part.media_type or "application/pdf"
+    if media_type.startswith("image/"):
+        return ImageWire(image_url=ImageUrl(url=f"data:{media_type};base64,{part.data}"), **marks(part))
+    if media_type.startswith("audio/"):
+        return AudioWire(input_audio=InputAudio(data=part.data, format=media_type.partition("/")[2]), **marks(part))
+    if media_type.startswith("video/"):
+        return left_out(f"a video ({media_type})", at, losses)
     name = part.name or f"document.{media_type.rpartition('/')[2]}"
     return FileWire(file=FileData(filename=name, file_data=f"data:{media_type};base64,{part.data}"), **marks(part))
+
+
+def left_out(what: str, at: str, losses: list[Loss]) -> TextWire:
+    """The model is told that something is missing, rather than left to guess."""
+    losses.append(Loss(pointer=at, kind="dropped", reason=f"{DIALECT} takes no such thing; a line of text says so"))
+    return TextWire(text=f"[left out: {what}]")
 
 
 def plain_text(part: FilePart) -> str | None:

@@ -5,12 +5,12 @@ import re
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Headers, InvalidRequest, Loss, Reasoning, RequestHead, Sampling
+from omniroute.api import ChatRequest, Headers, InvalidRequest, Loss, Reasoning, RequestHead, Sampling, Source
 from omniroute_translator_openai_chat.invalid import decode
 from omniroute_translator_openai_chat.messages_in import decode_messages
 from omniroute_translator_openai_chat.parts_in import is_set
 from omniroute_translator_openai_chat.tools_in import response_format_of, tool_choice_of, tools_of
-from omniroute_translator_openai_chat.wire import DIALECT, HeadWire, RequestWire
+from omniroute_translator_openai_chat.wire import DIALECT, HeadWire, JsonSchemaWire, RequestWire
 
 HEAD = msgspec.json.Decoder(HeadWire)
 REQUEST = msgspec.json.Decoder(RequestWire)
@@ -20,6 +20,13 @@ FILLED_LIST = re.compile(rb"\s*\[\s*[^\s\]]")
 
 KEPT = frozenset({"prompt_cache_key", "safety_identifier"})
 """Fields with a canonical home that an upstream of this dialect still wants as they were written."""
+FIELDS_ELSEWHERE = {
+    "reasoning": "/reasoning_effort",
+    "reasoning/effort": "/reasoning_effort",
+    "tool_choice/parallel": "/parallel_tool_calls",
+    **{f"response_format/{name}": f"/response_format/json_schema/{name}" for name in JsonSchemaWire.__struct_fields__},
+}
+"""Canonical fields → where they stand in a request."""
 CANONICAL = frozenset(RequestWire.__struct_fields__) - KEPT
 
 
@@ -32,6 +39,8 @@ def read_head(body: bytes, headers: Headers) -> RequestHead:
         session=session_of(head, headers),
         max_output_tokens=head.max_completion_tokens or head.max_tokens,
         has_tools=is_filled(head.tools) or is_filled(head.functions),
+        opening=(head.tools,),
+        turns=head.messages,
     )
 
 
@@ -69,8 +78,23 @@ def decode_request(body: bytes, headers: Headers) -> ChatRequest:
         include_usage=not wire.stream or bool(wire.stream_options and wire.stream_options.include_usage),
         user=wire.user or wire.safety_identifier,
         session=session_of(wire, headers),
-        extensions={DIALECT: extensions} if extensions else {},
+        extensions={DIALECT: extensions} if extensions or wire.reasoning_effort == "none" else {},
         losses=tuple(losses),
+        source=source_of(wire),
+    )
+
+
+def source_of(wire: RequestWire) -> Source:
+    """Where the fields stand that have another name elsewhere."""
+    limit = "/max_tokens" if wire.max_completion_tokens is None else "/max_completion_tokens"
+    return Source(
+        "",
+        {
+            **FIELDS_ELSEWHERE,
+            "max_output_tokens": limit,
+            **({} if wire.user else {"user": "/safety_identifier"}),
+            **({} if is_set(wire.tool_choice) else {"tool_choice": "/function_call"}),
+        },
     )
 
 

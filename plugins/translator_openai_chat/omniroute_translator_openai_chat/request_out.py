@@ -16,11 +16,13 @@ from omniroute.api import (
     ResponseFormat,
     Tool,
     ToolCallPart,
+    ToolNames,
     TranslationRefused,
     extension_losses,
+    short_digest,
 )
 from omniroute_translator_openai_chat.messages_out import MessagesOut
-from omniroute_translator_openai_chat.names import ToolNames, digest, fit_name
+from omniroute_translator_openai_chat.names import RULE, fit_name
 from omniroute_translator_openai_chat.parts_out import marks, own, report
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
@@ -41,6 +43,17 @@ FIXED_SAMPLING = ("temperature", "top_p")
 """Fields that the families which reason take at 1 only."""
 WOVEN_IN = frozenset({"max_completion_tokens", "tool_choice"})
 """Extensions that say how a canonical field is to be sent."""
+SISTER = "openai-responses"
+SHARED = {
+    "metadata": "metadata",
+    "safety_identifier": "safety_identifier",
+    "service_tier": "service_tier",
+    "store": "store",
+    "text/verbosity": "verbosity",
+}
+"""Extensions of the same vendor's newer dialect that mean the same here → their names here. Its clients send a
+`prompt_cache_key` with everything, which many a server of this dialect refuses: that one is not taken over."""
+FALSE = Raw(b"false")
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 OBJECT = Raw(b'"object"')
 CUSTOM_AS_FUNCTION = Raw(b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}')
@@ -53,11 +66,17 @@ def encode_request(request: ChatRequest) -> Outgoing:
 class RequestOut:
     def __init__(self, request: ChatRequest) -> None:
         self._request = request
-        self._extensions = request.extensions.get(DIALECT, {})
-        self._losses = list(extension_losses(request, DIALECT))
+        self._is_own = DIALECT in request.extensions
+        sister = request.extensions.get(SISTER, {})
+        self._extensions: dict[str, Any] = {
+            **{name: sister[path] for path, name in SHARED.items() if path in sister and sister[path] != FALSE},
+            **request.extensions.get(DIALECT, {}),
+        }
+        said = {f"/{path}" for path in SHARED if path in sister}  # `store` false says what its absence says
+        self._losses = [loss for loss in extension_losses(request, DIALECT) if loss.pointer not in said]
         called = (p.name for m in request.messages for p in m.parts if isinstance(p, ToolCallPart))
         declared = (tool.name for tool in request.tools if tool.kind != "builtin")
-        self._names = ToolNames((*declared, *called))
+        self._names = ToolNames((*declared, *called), RULE)
         self._custom = frozenset(
             tool.name
             for tool in request.tools
@@ -128,7 +147,7 @@ class RequestOut:
         if len(user) <= USER_LENGTH:
             return {"user": user}
         self._approximate("/user", f"{DIALECT} takes {USER_LENGTH} characters; a hash of it was sent")
-        return {"user": digest(user, USER_LENGTH)}
+        return {"user": short_digest(user, USER_LENGTH)}
 
     def _effort(self, reasoning: Reasoning | None) -> dict[str, str]:
         if reasoning is None:
@@ -139,7 +158,7 @@ class RequestOut:
         if reasoning.budget_tokens is not None:
             self._approximate("/reasoning/budget_tokens", f"{DIALECT} takes an effort, not a budget")
             effort = effort or effort_of(reasoning.budget_tokens)
-        if effort == "none":  # only few models know the word, the others answer 400
+        if effort == "none" and not self._is_own:  # only few models know the word, the others answer 400
             self._approximate("/reasoning/effort", "left out: the model decides")
             return {}
         return {} if effort is None else {"reasoning_effort": effort}
@@ -151,9 +170,7 @@ class RequestOut:
             return {"response_format": ResponseFormatWire(type="json_object")}
         name = fit_name(wanted.name or "response")
         if wanted.name and name != wanted.name:
-            self._approximate(
-                "/response_format/json_schema/name", f"{DIALECT} takes letters, digits, _ and -, up to 64"
-            )
+            self._approximate("/response_format/name", f"{DIALECT} takes letters, digits, _ and -, up to 64")
         schema = JsonSchemaWire(name=name, description=wanted.description, schema=wanted.schema, strict=wanted.strict)
         return {"response_format": ResponseFormatWire(type="json_schema", json_schema=schema)}
 

@@ -33,6 +33,7 @@ from omniroute.api import (
     UpstreamGarbled,
     Usage,
     UsageUpdate,
+    fold,
 )
 from omniroute_translator_openai_chat.chunks import (
     FINISH,
@@ -42,13 +43,20 @@ from omniroute_translator_openai_chat.chunks import (
     read_frame,
     reasoning_texts,
 )
+from omniroute_translator_openai_chat.details import Details
 from omniroute_translator_openai_chat.errors import upstream_error
 from omniroute_translator_openai_chat.extra_content import read_extra
-from omniroute_translator_openai_chat.folding import fold
 from omniroute_translator_openai_chat.opening import Opening
 from omniroute_translator_openai_chat.parts_in import REFUSAL
 from omniroute_translator_openai_chat.usage import usage_of
-from omniroute_translator_openai_chat.wire import Answer, AnsweredImage, CallDelta, Delta, ToolCallDelta
+from omniroute_translator_openai_chat.wire import (
+    Answer,
+    AnsweredImage,
+    CallDelta,
+    Delta,
+    ReasoningDetail,
+    ToolCallDelta,
+)
 
 Spoken: TypeAlias = Literal["reasoning", "text", "refusal"]
 EMPTY: dict[Spoken, TextPart | ReasoningPart] = {
@@ -101,6 +109,7 @@ class ChatDecoder:
         self._opening = Opening()
         self._speaking: tuple[Spoken, int] | None = None
         """The open part of text or reasoning, and its index."""
+        self._details = Details()
         self._calls: list[Call] = []
         self._by_index: dict[tuple[int, int], Call] = {}
         self._by_id: dict[str, Call] = {}
@@ -156,6 +165,8 @@ class ChatDecoder:
     def _delta(self, delta: Delta, choice: int, events: list[Event]) -> None:
         for text in reasoning_texts(delta):
             self._speak("reasoning", text, events)
+        if delta.reasoning_details:
+            self._detail(delta.reasoning_details, events)
         for text in content_texts(delta):
             self._text(text, events)
         if delta.refusal or delta.images or delta.tool_calls or delta.function_call:
@@ -191,17 +202,29 @@ class ChatDecoder:
         if not text:
             return
         if self._speaking is None or self._speaking[0] != kind:
-            self._stop_speaking(events)
-            self._speaking = (kind, self._next_part())
-            events.append(PartStart(index=self._speaking[1], part=EMPTY[kind]))
+            self._begin(kind, events)
+        assert self._speaking is not None
         index = self._speaking[1]
         if text := self._mended(index, text):
             events.append(spoken(kind, index, text))
+
+    def _begin(self, kind: Spoken, events: list[Event]) -> None:
+        self._stop_speaking(events)
+        self._speaking = (kind, self._next_part())
+        events.append(PartStart(index=self._speaking[1], part=EMPTY[kind]))
+
+    def _detail(self, details: Sequence[ReasoningDetail], events: list[Event]) -> None:
+        """A signature may come without a word."""
+        self._details.add(details)
+        if self._details.are_signed and (self._speaking is None or self._speaking[0] != "reasoning"):
+            self._begin("reasoning", events)
 
     def _stop_speaking(self, events: list[Event]) -> None:
         if self._speaking is None:
             return
         kind, index = self._speaking
+        if kind == "reasoning" and (metadata := self._details.take()):
+            events.append(MetadataDelta(index=index, provider_metadata=metadata))
         if self._halves.pop(index, ""):
             events.append(spoken(kind, index, "\ufffd"))
         events.append(PartEnd(index=index))

@@ -33,6 +33,7 @@ from omniroute.api import (
     Usage,
     UsageUpdate,
 )
+from omniroute_translator_openai_chat.details import DETAILS, details_of
 from omniroute_translator_openai_chat.errors import error_frame
 from omniroute_translator_openai_chat.extra_content import Thoughts, for_client
 from omniroute_translator_openai_chat.messages_out import custom_input
@@ -124,6 +125,8 @@ def message_json(response: ChatResponse, form: Form) -> dict[str, Any]:
     }
     if reasoning:
         message["reasoning_content"] = reasoning
+    if (details := details_of(response.parts)) is not None:
+        message[DETAILS] = details
     if images:
         message["images"] = images
     if calls and form.legacy:
@@ -278,7 +281,8 @@ class ChatEncoder:
         call = self._calls.get(event.index)
         if call is None:
             self._thoughts.sign(event)
-            return ()
+            details = event.provider_metadata.get(DIALECT, {}).get(DETAILS)
+            return () if details is None else (self._chunk(json({DETAILS: details})),)
         extra = for_client(event.provider_metadata)
         if call.number is None or call.extra is not None or extra is None:
             return ()

@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw
 
-from omniroute.api import InvalidRequest, ResponseFormat, Tool, ToolChoice
+from omniroute.api import InvalidRequest, ResponseFormat, Source, Tool, ToolChoice
 from omniroute_translator_openai_chat.invalid import decode, refusal
 from omniroute_translator_openai_chat.parts_in import cache_mark, is_set
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
+    CustomWire,
     FunctionWire,
     NamedWire,
     RequestWire,
@@ -30,6 +31,11 @@ FUNCTIONS = msgspec.json.Decoder(list[FunctionWire])
 TOOL_CHOICE = msgspec.json.Decoder(str | ToolChoiceWire)
 FUNCTION_CHOICE = msgspec.json.Decoder(str | NamedWire)
 RESPONSE_FORMAT = msgspec.json.Decoder(ResponseFormatWire)
+
+FUNCTION_FIELDS = {name: f"/function/{name}" for name in FunctionWire.__struct_fields__}
+CUSTOM_FIELDS = {"declaration": "", **{name: f"/custom/{name}" for name in CustomWire.__struct_fields__}}
+LEGACY_FIELDS = {"legacy": ""}
+"""Canonical fields of a tool → where they stand in its declaration."""
 
 OBJECT = re.compile(rb"\s*\{")
 Mode: TypeAlias = Literal["auto", "none", "required", "tool"]
@@ -51,7 +57,8 @@ def legacy_functions(functions: Raw) -> Iterator[Tool]:
     """`functions` of the time before `tools`; marked, so that the answer takes the form such a client knows."""
     if is_set(functions):
         for position, function in enumerate(decode(FUNCTIONS, functions, "/functions")):
-            yield function_tool(function, f"/functions/{position}", {"legacy": True})
+            at = f"/functions/{position}"
+            yield function_tool(function, at, {"legacy": True}, Source(at, LEGACY_FIELDS))
 
 
 def tool_of(tool: ToolWire, declaration: Raw, at: str) -> Tool:
@@ -59,20 +66,22 @@ def tool_of(tool: ToolWire, declaration: Raw, at: str) -> Tool:
         if tool.function is UNSET:
             raise InvalidRequest(f"{at}/function is missing", param=f"{at}/function")
         own = {"cache_control": tool.cache_control} if is_set(tool.cache_control) else {}
-        return function_tool(tool.function, f"{at}/function", own)
+        return function_tool(tool.function, f"{at}/function", own, Source(at, FUNCTION_FIELDS))
+    metadata = {DIALECT: {"declaration": declaration}}
     if tool.type != "custom":
-        return Tool(name=tool.type, kind="builtin", provider_metadata={DIALECT: {"declaration": declaration}})
+        return Tool(name=tool.type, kind="builtin", provider_metadata=metadata, source=Source(at))
     if tool.custom is UNSET:
         raise InvalidRequest(f"{at}/custom is missing", param=f"{at}/custom")
     return Tool(
         name=tool.custom.name,
         kind="custom",
         description=tool.custom.description,
-        provider_metadata={DIALECT: {"declaration": declaration}},
+        provider_metadata=metadata,
+        source=Source(at, CUSTOM_FIELDS),
     )
 
 
-def function_tool(function: FunctionWire, at: str, own: dict[str, Any]) -> Tool:
+def function_tool(function: FunctionWire, at: str, own: dict[str, Any], source: Source) -> Tool:
     parameters = function.parameters if is_set(function.parameters) else None
     if parameters is not None and not OBJECT.match(memoryview(parameters)):
         raise refusal(f"{at}/parameters", "expected a JSON schema, which is an object")
@@ -83,6 +92,7 @@ def function_tool(function: FunctionWire, at: str, own: dict[str, Any]) -> Tool:
         strict=function.strict,
         cache=cache_mark(own["cache_control"]) if "cache_control" in own else None,
         provider_metadata={DIALECT: own} if own else {},
+        source=source,
     )
 
 

@@ -29,6 +29,7 @@ from omniroute.api import (
 )
 from omniroute_translator_openai_chat import errors, model_list, request_in, request_out, response_in, response_out
 from omniroute_translator_openai_chat.chunks import UNREADABLE
+from omniroute_translator_openai_chat.details import DETAILS
 from omniroute_translator_openai_chat.extra_content import SIGNATURE
 from omniroute_translator_openai_chat.quirks import is_odd_answer
 from omniroute_translator_openai_chat.tap import ChatTap
@@ -61,10 +62,10 @@ class OpenAIChat(Translator):
         "models": UpstreamOperation(path="models", method="GET"),
     }
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
-    keepalive = b": keep-alive\n\n"
-    opaque_keys = frozenset({SIGNATURE})
+    opaque_keys = frozenset({SIGNATURE, DETAILS})
     opaque_mark = SIGNATURE.encode()
     opaque_pattern = rb'"thought_signature"\s*+:\s*+"([^"]++)"'
+    image_pattern = rb'"type"\s*:\s*"image_url"'
     is_default_form = True
 
     def __init__(self, *, now: Callable[[], float] = time.time, new_id: Callable[[], str] = fresh_id) -> None:

@@ -12,7 +12,7 @@ def usage_of(wire: UsageWire) -> Usage:
     return Usage(
         input_tokens=whole(wire.prompt_tokens),
         output_tokens=whole(wire.completion_tokens),
-        cached_tokens=whole(prompt.cached_tokens),
+        cached_tokens=whole(prompt.cached_tokens or wire.prompt_cache_hit_tokens),
         cache_write_tokens=whole(prompt.cache_write_tokens or prompt.cache_creation_tokens),
         reasoning_tokens=whole(completion.reasoning_tokens),
     )

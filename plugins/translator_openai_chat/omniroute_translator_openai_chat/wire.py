@@ -239,6 +239,8 @@ class UsageWire(Struct):
     prompt_tokens: Number = None
     completion_tokens: Number = None
     prompt_tokens_details: PromptDetailsWire | None = None
+    prompt_cache_hit_tokens: Number = None
+    """Some vendors' name for cached ones, in the place of the details or beside them."""
     completion_tokens_details: CompletionDetailsWire | None = None
 
 
@@ -266,9 +268,15 @@ class SpokenPart(Struct):
     thinking: "str | list[SpokenPart] | None" = None
 
 
-class ReasoningDetail(Struct):
+class ReasoningDetail(Struct, omit_defaults=True):
+    type: str | None = None
+    id: str | None = None
+    format: str | None = None
+    index: int | None = None
     text: str | None = None
     summary: str | None = None
+    data: str | None = None
+    signature: str | None = None
 
 
 class AnsweredImage(Struct):

@@ -38,9 +38,9 @@ from omniroute.api import (
     UpstreamRefused,
     Usage,
     UsageUpdate,
+    fold,
 )
 from omniroute_translator_openai_chat import OpenAIChat
-from omniroute_translator_openai_chat.folding import fold
 
 TRANSLATOR = OpenAIChat(now=lambda: 0.0, new_id=lambda: "fresh")
 DONE = Frame(b"[DONE]")

@@ -32,9 +32,9 @@ from omniroute.api import (
     ToolCallPart,
     Usage,
     UsageUpdate,
+    fold,
 )
 from omniroute_translator_openai_chat import OpenAIChat
-from omniroute_translator_openai_chat.folding import fold
 
 TRANSLATOR = OpenAIChat(now=lambda: 1_700_000_000.9, new_id=lambda: "fresh")
 REQUEST = ChatRequest(model="asked", messages=(Message(role="user", parts=(TextPart(text="hi"),)),), stream=True)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from omniroute.api import Headers, InvalidRequest, RequestHead
@@ -220,7 +221,14 @@ def test_nul_in_a_text_passes():
     ],
 )
 def test_the_head_holds_what_routing_needs(fields, head):
-    assert TRANSLATOR.read_head(body(**fields), {}, NO_HEADERS) == head
+    found = TRANSLATOR.read_head(body(**fields), {}, NO_HEADERS)
+    assert msgspec.structs.replace(found, opening=(), turns=None) == head
+
+
+def test_the_head_shows_how_the_conversation_begins():
+    found = TRANSLATOR.read_head(body(tools=[TOOL]), {}, NO_HEADERS)
+    assert json.loads(bytes(found.opening[0])) == [TOOL]
+    assert json.loads(bytes(found.turns)) == [HI]
 
 
 def test_renaming_leaves_every_other_value_byte_for_byte():

@@ -20,6 +20,7 @@ from omniroute.api import (
     Overloaded,
     PayloadTooLarge,
     PermissionDenied,
+    Price,
     RateLimited,
     StreamBroken,
     Translator,
@@ -68,7 +69,16 @@ def test_retry_after_is_whole_seconds_and_at_least_one(seconds, header):
     assert TRANSLATOR.encode_error(error, "").headers == {"retry-after": header}
 
 
-FULL = ListedModel(id="p/big", provider="p", name="Big", created_s=7, context_tokens=128_000, max_output_tokens=16_000)
+FULL = ListedModel(
+    id="p/big",
+    provider="p",
+    name="Big",
+    created_s=7,
+    context_tokens=128_000,
+    max_output_tokens=16_000,
+    capabilities=("tools", "vision"),
+    price=Price(input_usd=0.15, output_usd=3, cached_usd=0),
+)
 FULL_WIRE = {
     "id": "p/big",
     "object": "model",
@@ -76,7 +86,10 @@ FULL_WIRE = {
     "owned_by": "p",
     "name": "Big",
     "context_window": 128_000,
+    "context_length": 128_000,
     "max_output_tokens": 16_000,
+    "capabilities": ["tools", "vision"],
+    "pricing": {"prompt": "0.00000015", "completion": "0.000003", "input_cache_read": "0"},
 }
 BARE = ListedModel(id="always-on", provider="omniroute", kind="combo")
 BARE_WIRE = {"id": "always-on", "object": "model", "created": 0, "owned_by": "omniroute"}
@@ -104,7 +117,29 @@ def test_models_are_listed_with_what_is_known():
         pytest.param(
             {"created": 7.9, "context_length": None, "max_output_tokens": 0}, {"created_s": 7}, id="odd numbers"
         ),
-        pytest.param({"pricing": {"prompt": "0"}, "architecture": {"modality": "text"}}, {}, id="anything else"),
+        pytest.param(
+            {"pricing": {"prompt": "0.0000025", "completion": 0, "image": "9", "input_cache_read": None}},
+            {"price": Price(input_usd=2.5, output_usd=0)},
+            id="prices per token",
+        ),
+        pytest.param({"pricing": {"prompt": "-1", "completion": "n/a"}}, {}, id="prices that are none"),
+        pytest.param({"pricing": {"prompt": "inf"}}, {}, id="an endless price"),
+        pytest.param(
+            {"supported_parameters": ["tools", "seed", "reasoning"], "architecture": {"input_modalities": ["image"]}},
+            {"capabilities": ("tools", "reasoning", "vision")},
+            id="what it takes",
+        ),
+        pytest.param(
+            {
+                "pricing": "free",
+                "architecture": "moe",
+                "supported_parameters": {"a": 1},
+                "capabilities": {"type": "chat"},
+            },
+            {},
+            id="in forms of its own",
+        ),
+        pytest.param({"description": "x", "architecture": {"modality": "text"}}, {}, id="anything else"),
     ],
 )
 def test_an_upstreams_models_are_read_whatever_they_carry(entry, facts):
@@ -118,7 +153,15 @@ def test_an_upstreams_models_are_read_whatever_they_carry(entry, facts):
 
 def test_our_own_list_reads_back():
     assert tuple(TRANSLATOR.decode_models(TRANSLATOR.encode_models([FULL]))) == (
-        ModelFacts(id="p/big", name="Big", created_s=7, context_tokens=128_000, max_output_tokens=16_000),
+        ModelFacts(
+            id="p/big",
+            name="Big",
+            created_s=7,
+            context_tokens=128_000,
+            max_output_tokens=16_000,
+            capabilities=("tools", "vision"),
+            price=FULL.price,
+        ),
     )
 
 
@@ -176,6 +219,7 @@ def test_the_plugin_registers_the_chat_translator_with_its_paths():
 
 def test_every_method_of_the_contract_is_answered():
     defaults = {"request_headers", "default_headers", "decode_token_count", "encode_token_count", "stream_framing"}
+    defaults |= {"next_models_page"}
     methods = {name for name, value in vars(Translator).items() if callable(value) and not name.startswith("_")}
     assert methods - set(vars(OpenAIChat)) <= defaults
 

@@ -18,10 +18,10 @@ from omniroute.api import (
     TextDelta,
     TextPart,
     ToolCallPart,
+    fold,
 )
 from omniroute.testing import check_events
 from omniroute_translator_openai_chat import OpenAIChat
-from omniroute_translator_openai_chat.folding import fold
 
 TRANSLATOR = OpenAIChat()
 CALL = {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}]}

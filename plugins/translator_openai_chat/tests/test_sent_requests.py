@@ -297,6 +297,45 @@ def test_histories_are_sent_in_the_order_the_service_wants(messages, wire, losse
         ),
         pytest.param({"sampling": Sampling(top_k=5)}, {}, [("dropped", "/top_k")], id="top_k"),
         pytest.param(
+            {
+                "extensions": {
+                    "openai-responses": {
+                        "metadata": Raw(b'{"a":"b"}'),
+                        "safety_identifier": Raw(b'"s"'),
+                        "service_tier": Raw(b'"flex"'),
+                        "store": Raw(b"true"),
+                        "text/verbosity": Raw(b'"low"'),
+                        "prompt_cache_key": Raw(b'"k"'),
+                        "truncation": Raw(b'"auto"'),
+                    }
+                }
+            },
+            {
+                "metadata": {"a": "b"},
+                "safety_identifier": "s",
+                "service_tier": "flex",
+                "store": True,
+                "verbosity": "low",
+            },
+            [("dropped", "/prompt_cache_key"), ("dropped", "/truncation")],
+            id="what the newer dialect shares",
+        ),
+        pytest.param(
+            {"extensions": {"openai-responses": {"store": Raw(b"false")}}}, {}, [], id="nothing is stored anyway"
+        ),
+        pytest.param(
+            {"extensions": {"anthropic": {"service_tier": Raw(b'"auto"')}}},
+            {},
+            [("dropped", "/service_tier")],
+            id="another vendor's tier",
+        ),
+        pytest.param(
+            {"reasoning": Reasoning(effort="none"), "extensions": {"openai-chat": {}}},
+            {"reasoning_effort": "none"},
+            [],
+            id="no reasoning, said in this dialect",
+        ),
+        pytest.param(
             {"sampling": Sampling(stop=("a", "b", "c", "d", "e"))},
             {"stop": ["a", "b", "c", "d"]},
             [("dropped", "/stop/4")],

@@ -18,9 +18,10 @@ from omniroute.api import (
     ToolCallPart,
     Usage,
     carry,
+    short_digest,
 )
 from omniroute_translator_openai_responses.items_out import custom_input
-from omniroute_translator_openai_responses.names import digest, fit_id
+from omniroute_translator_openai_responses.names import fit_id
 from omniroute_translator_openai_responses.parts_out import is_refusal, own, own_item
 from omniroute_translator_openai_responses.tools_out import ToolsOut
 from omniroute_translator_openai_responses.usage import usage_json
@@ -124,7 +125,7 @@ class Form:
     def new_id(self, prefix: str) -> str:
         """An id for the next item: the same for the same answer, so that a stream and a whole answer agree."""
         self.count += 1
-        return f"{prefix}_{digest(f'{self._response_id} {self.count}', 40)}"
+        return f"{prefix}_{short_digest(f'{self._response_id} {self.count}', 40)}"
 
     def items(self, part: Part) -> list[Any]:
         """The items of a whole part, in order; none for what says nothing."""

@@ -6,10 +6,19 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import FinishReason, ImagePart, Part, ReasoningPart, TextPart, ToolCallPart, UpstreamGarbled
+from omniroute.api import (
+    FinishReason,
+    ImagePart,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    UpstreamGarbled,
+    short_digest,
+)
 from omniroute_translator_openai_responses.events import IMAGE_CALL, UNREADABLE, ItemWire, ResponseWire
 from omniroute_translator_openai_responses.items_in import opaque, wrapped
-from omniroute_translator_openai_responses.names import digest, flat_name
+from omniroute_translator_openai_responses.names import flat_name
 from omniroute_translator_openai_responses.wire import DIALECT, REFUSAL
 
 INCOMPLETE: dict[str, FinishReason] = {"content_filter": "content_filter", "steered": "stop"}
@@ -91,7 +100,7 @@ def with_id(part: Part, ids: set[str], answer_id: str | None) -> Part:
         raise UpstreamGarbled("the upstream sent a tool call without a name")
     call_id = part.id
     while not call_id or call_id in ids:
-        call_id = f"call_{digest(f'{answer_id} {part.id} {len(ids)} {call_id}', 24)}"
+        call_id = f"call_{short_digest(f'{answer_id} {part.id} {len(ids)} {call_id}', 24)}"
     ids.add(call_id)
     return part if call_id == part.id else msgspec.structs.replace(part, id=call_id)
 

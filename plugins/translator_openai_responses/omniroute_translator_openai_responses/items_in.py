@@ -19,13 +19,15 @@ from omniroute.api import (
     Part,
     ReasoningPart,
     Role,
+    Source,
     TextPart,
     ToolCallPart,
     ToolResultPart,
     carried,
+    carried_places,
     carry,
 )
-from omniroute_translator_openai_responses.invalid import Reader, decode, refusal
+from omniroute_translator_openai_responses.invalid import decode, refusal
 from omniroute_translator_openai_responses.parts_in import first_of, is_set, parts_of
 from omniroute_translator_openai_responses.tools_in import Tools
 from omniroute_translator_openai_responses.wire import (
@@ -86,6 +88,9 @@ USERS = frozenset(
     }
 )
 """The same, of what the client answers."""
+CUSTOM_FIELDS = {"arguments": "/input"}
+OPAQUE_FIELDS = {"item": "", "sealed_item": ""}
+"""Canonical fields and kept ones → where they stand in an item."""
 W = TypeVar("W", MessageWire, FunctionCallWire, CustomCallWire, CallOutputWire, ReasoningItemWire, AdditionalToolsWire)
 
 
@@ -108,11 +113,12 @@ def decode_input(raw: Raw, instructions: str | None, tools: Tools, losses: list[
     """`tools` learns those that come as items, and then knows what the calls here are called elsewhere."""
     history = History(tools, losses)
     if instructions:
-        history.say("system", [TextPart(text=instructions)])
+        source = Source("/instructions")
+        history.say("system", [TextPart(text=instructions, source=source)], source)
     if not is_set(raw):
         return history.close()
     if first_of(raw) == '"':
-        history.say("user", parts_of(decode(TEXT, raw, "/input"), "/input", losses))
+        history.say("user", parts_of(decode(TEXT, raw, "/input"), "/input", losses), Source("/input"))
         return history.close()
     items = [item_of(item, f"/input/{position}") for position, item in enumerate(decode(ITEMS, raw, "/input"))]
     for item in items:
@@ -140,7 +146,7 @@ def item_of(raw: Raw, at: str) -> Item:
     return Item(kind, raw, fields, at)
 
 
-def read(decoder: Reader[W], item: Item, losses: list[Loss]) -> W:
+def read(decoder: "msgspec.json.Decoder[W]", item: Item, losses: list[Loss]) -> W:
     """The item's fields; those nobody knows are losses."""
     wire = decode(decoder, item.raw, item.at)
     known = wire.__struct_fields__
@@ -158,7 +164,7 @@ class History:
     def __init__(self, tools: Tools, losses: list[Loss]) -> None:
         self._tools = tools
         self._losses = losses
-        self._turns: list[tuple[Role, list[Part]]] = []
+        self._turns: list[tuple[Role, list[Part], Source]] = []
         self._of_calls: dict[str, dict[str, dict[str, Any]]] = {}
         """call id → what another dialect had attached to the call."""
 
@@ -168,55 +174,56 @@ class History:
                 self._message(read(MESSAGE, item, self._losses), item.at)
             case "function_call":
                 call = read(FUNCTION_CALL, item, self._losses)
-                self._call(call, call.arguments or "{}")
+                self._call(call, call.arguments or "{}", Source(item.at))
             case "custom_tool_call":
                 custom = read(CUSTOM_CALL, item, self._losses)
-                self._call(custom, wrapped(custom.input))
+                self._call(custom, wrapped(custom.input), Source(item.at, CUSTOM_FIELDS))
             case "function_call_output" | "custom_tool_call_output":
                 self._result(read(CALL_OUTPUT, item, self._losses), item.at)
             case "reasoning":
-                self._reasoning(read(REASONING, item, self._losses))
+                self._reasoning(read(REASONING, item, self._losses), item.at)
             case "additional_tools":
                 pass  # declared before
             case kind if kind in ASSISTANTS:
-                self._join("assistant", [opaque(item.raw)])
+                self._join("assistant", [opaque(item.raw, Source(item.at, OPAQUE_FIELDS))], item.at)
             case kind if kind in USERS:
-                self.say("user", [opaque(item.raw)])
+                self.say("user", [opaque(item.raw, Source(item.at, OPAQUE_FIELDS))], Source(item.at))
             case _:
                 raise refusal(f"{item.at}/type", f"{item.kind[:80]!r} is no input item that is known here")
 
-    def say(self, role: Role, parts: Sequence[Part]) -> None:
-        self._turns.append((role, [*parts]))
+    def say(self, role: Role, parts: Sequence[Part], source: Source) -> None:
+        self._turns.append((role, [*parts], source))
 
-    def _join(self, role: Role, parts: Sequence[Part]) -> None:
+    def _join(self, role: Role, parts: Sequence[Part], at: str) -> None:
         """Add to the turn that is going on, or begin one."""
         if self._turns and self._turns[-1][0] == role:
             self._turns[-1][1].extend(parts)
         elif parts:
-            self.say(role, parts)
+            self.say(role, parts, Source(at))
 
     def _message(self, wire: MessageWire, at: str) -> None:
         parts = parts_of(wire.content, f"{at}/content", self._losses)
         if wire.role != "assistant":
-            self.say(wire.role, parts)
+            self.say(wire.role, parts, Source(at))
             return
-        self._join("assistant", [in_phase(part, wire.phase) for part in parts] if wire.phase else parts)
+        self._join("assistant", [in_phase(part, wire.phase, at) for part in parts] if wire.phase else parts, at)
 
-    def _call(self, wire: FunctionCallWire | CustomCallWire, arguments: str) -> None:
+    def _call(self, wire: FunctionCallWire | CustomCallWire, arguments: str, source: Source) -> None:
         space, name = wire.namespace, self._tools.name_of(wire.namespace, wire.name)
         metadata = {}
         if space is not None and name != wire.name and not self._tools.is_declared(space, wire.name):
             metadata = {DIALECT: {"namespace": Place(name=wire.name, namespace=space)}}
-        call = ToolCallPart(id=wire.call_id, name=name, arguments=arguments, provider_metadata=metadata)
-        self._join("assistant", [call])
+        call = ToolCallPart(id=wire.call_id, name=name, arguments=arguments, provider_metadata=metadata, source=source)
+        self._join("assistant", [call], source.pointer)
 
     def _result(self, wire: CallOutputWire, at: str) -> None:
         name = self._tools.name_of(wire.namespace, wire.name) if wire.name else None
         parts = parts_of(wire.output, f"{at}/output", self._losses)
         carried_parts = tuple(part for part in parts if isinstance(part, TextPart | ImagePart | FilePart))
-        self._join("tool", [ToolResultPart(call_id=wire.call_id, name=name, parts=carried_parts)])
+        result = ToolResultPart(call_id=wire.call_id, name=name, parts=carried_parts, source=Source(at))
+        self._join("tool", [result], at)
 
-    def _reasoning(self, wire: ReasoningItemWire) -> None:
+    def _reasoning(self, wire: ReasoningItemWire, at: str) -> None:
         said = wire.summary or wire.content or ()
         text = "\n\n".join(part.text for part in said if part.text)
         metadata: dict[str, dict[str, Any]] = {}
@@ -230,36 +237,43 @@ class History:
             own = {"encrypted_content": wire.encrypted_content, **({"id": wire.id} if wire.id else {})}
             metadata = {DIALECT: own}
         if text or metadata:
-            self._join("assistant", [ReasoningPart(text=text, provider_metadata=metadata)])
+            places = carried_places(metadata, "/encrypted_content") if DIALECT not in metadata else {}
+            source = Source(at, places)
+            self._join("assistant", [ReasoningPart(text=text, provider_metadata=metadata, source=source)], at)
 
     def close(self) -> tuple[Message, ...]:
         return tuple(
-            Message(role=role, parts=tuple(self._complete(part) for part in parts)) for role, parts in self._turns
+            Message(role=role, parts=tuple(self._complete(part) for part in parts), source=source)
+            for role, parts, source in self._turns
         )
 
     def _complete(self, part: Part) -> Part:
         if not isinstance(part, ToolCallPart) or part.id not in self._of_calls:
             return part
-        metadata = {**part.provider_metadata, **self._of_calls[part.id]}
-        return msgspec.structs.replace(part, provider_metadata=metadata)
+        found = self._of_calls[part.id]
+        metadata = {**part.provider_metadata, **found}
+        source = part.source and Source(part.source.pointer, {**part.source.fields, **carried_places(found, "")})
+        return msgspec.structs.replace(part, provider_metadata=metadata, source=source)
 
 
-def in_phase(part: Part, phase: str | None) -> Part:
-    """Whether the text is a comment on the way or the answer; models want it back."""
+def in_phase(part: Part, phase: str | None, at: str) -> Part:
+    """Whether the text is a comment on the way or the answer; models want it back. `at` is the item's pointer."""
     if not isinstance(part, TextPart):
         return part
     own = {**part.provider_metadata.get(DIALECT, {}), "phase": phase}
-    return msgspec.structs.replace(part, provider_metadata={**part.provider_metadata, DIALECT: own})
+    metadata = {**part.provider_metadata, DIALECT: own}
+    inside = part.source.pointer.removeprefix(at) if part.source else ""
+    return msgspec.structs.replace(part, provider_metadata=metadata, source=Source(at, {"": inside, "phase": "/phase"}))
 
 
-def opaque(raw: Raw) -> TextPart:
+def opaque(raw: Raw, source: Source | None = None) -> TextPart:
     """An item that only this dialect knows. One with a sealed content is worth nothing once that is taken away."""
     try:
         sealed = SEALED.decode(raw).encrypted_content
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         sealed = None
     own = {"sealed_item": raw, "encrypted_content": sealed} if sealed else {"item": raw}
-    return TextPart(text="", provider_metadata={DIALECT: own})
+    return TextPart(text="", provider_metadata={DIALECT: own}, source=source)
 
 
 def wrapped(text: str) -> str:

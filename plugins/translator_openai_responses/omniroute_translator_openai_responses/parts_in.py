@@ -1,13 +1,13 @@
 """Content parts of a client's input items to canonical parts."""
 
-import binascii
 from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeGuard
 
+import msgspec
 from msgspec import Raw, UnsetType
 
-from omniroute.api import AudioPart, CacheMark, FilePart, ImagePart, InvalidRequest, Loss, TextPart
-from omniroute_translator_openai_responses.invalid import refusal
+from omniroute.api import AudioPart, CacheMark, FilePart, ImagePart, InvalidRequest, Loss, Source, TextPart
+from omniroute_translator_openai_responses.invalid import check_base64, data_url, refusal
 from omniroute_translator_openai_responses.wire import (
     DIALECT,
     REFUSAL,
@@ -19,6 +19,8 @@ from omniroute_translator_openai_responses.wire import (
     RefusalWire,
 )
 
+ELSEWHERE = {"cache_control": "/prompt_cache_breakpoint", "input_image": "", "name": "/filename"}
+"""Canonical fields of parts → where they stand in the part."""
 Metadata: TypeAlias = dict[str, dict[str, Any]]
 ContentPart: TypeAlias = TextPart | ImagePart | AudioPart | FilePart
 
@@ -28,9 +30,14 @@ def parts_of(content: str | Sequence[ContentWire] | None, at: str, losses: list[
     if content is None:
         return []
     if isinstance(content, str):
-        return [TextPart(text=content)] if content else []
-    parts = [part_of(part, f"{at}/{position}", losses) for position, part in enumerate(content)]
+        return [TextPart(text=content, source=Source(at))] if content else []
+    parts = [placed(part, f"{at}/{position}", losses) for position, part in enumerate(content)]
     return [part for part in parts if not (isinstance(part, TextPart) and not part.text)]
+
+
+def placed(wire: ContentWire, at: str, losses: list[Loss]) -> ContentPart:
+    part = part_of(wire, at, losses)
+    return msgspec.structs.replace(part, source=Source(at, ELSEWHERE))
 
 
 def part_of(part: ContentWire, at: str, losses: list[Loss]) -> ContentPart:
@@ -94,24 +101,6 @@ def file_of(part: FileWire, at: str, cache: CacheMark | None, metadata: Metadata
         return FilePart(media_type=media_type, data=data, **shared)
     check_base64(part.file_data, f"{at}/file_data")
     return FilePart(data=part.file_data, **shared)
-
-
-def data_url(url: str, at: str) -> tuple[str | None, str]:
-    """(media type, base64) of a data URL; the media type is what stands before the first `;`."""
-    head, comma, data = url.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
-        raise refusal(at, "expected a data URL of the form data:<media type>;base64,<data>")
-    check_base64(data, at)
-    return head[5:].partition(";")[0].lower() or None, data
-
-
-def check_base64(data: str, at: str) -> None:
-    try:
-        binascii.a2b_base64(data, strict_mode=True)
-    except ValueError as error:
-        raise refusal(at, f"not base64 ({error})") from error
-    if not data:
-        raise refusal(at, "no data")
 
 
 def first_of(raw: Raw) -> str:

@@ -76,6 +76,8 @@ def file_wire(part: FilePart, at: str, losses: list[Loss]) -> InputTextWire | Im
     media_type = part.media_type or "application/pdf"
     if media_type.startswith("image/"):
         return ImageWire(image_url=f"data:{media_type};base64,{part.data}", detail="auto", **marks(part))
+    if media_type.startswith(("audio/", "video/")):
+        return left_out(media_type.partition("/")[0], at, losses)
     name = part.name or f"document.{media_type.rpartition('/')[2]}"
     return FileWire(filename=name, file_data=f"data:{media_type};base64,{part.data}", **marks(part))
 

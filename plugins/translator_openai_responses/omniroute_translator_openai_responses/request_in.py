@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Headers, InvalidRequest, Loss, Reasoning, RequestHead, Sampling
+from omniroute.api import ChatRequest, Headers, InvalidRequest, Loss, Reasoning, RequestHead, Sampling, Source
 from omniroute_translator_openai_responses.invalid import decode
 from omniroute_translator_openai_responses.items_in import decode_input
 from omniroute_translator_openai_responses.parts_in import first_of, is_set
 from omniroute_translator_openai_responses.tools_in import Tools, text_of, tool_choice_of
-from omniroute_translator_openai_responses.wire import DIALECT, HeadWire, ReasoningWire, RequestWire
+from omniroute_translator_openai_responses.wire import DIALECT, HeadWire, OpeningWire, ReasoningWire, RequestWire
 
-HEAD = msgspec.json.Decoder(HeadWire)
+HEAD = msgspec.json.Decoder(OpeningWire)
 REQUEST = msgspec.json.Decoder(RequestWire)
 REASONING = msgspec.json.Decoder(ReasoningWire)
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -24,6 +24,12 @@ ADDITIONAL_TOOLS = b'"additional_tools"'
 SESSION_HEADERS = ("session-id", "thread-id", "x-session-id", "x-session-affinity")
 KEPT = frozenset({"prompt_cache_key", "safety_identifier"})
 """Fields with a canonical home that an upstream of this dialect still wants as they were written."""
+FIELDS_ELSEWHERE = {
+    "messages": "/input",
+    "response_format": "/text/format",
+    "tool_choice/parallel": "/parallel_tool_calls",
+}
+"""Canonical fields → where they stand in a request."""
 CANONICAL = frozenset(RequestWire.__struct_fields__) - KEPT
 REASONING_FIELDS = frozenset(ReasoningWire.__struct_fields__)
 
@@ -37,6 +43,9 @@ def read_head(body: bytes, headers: Headers) -> RequestHead:
         session=session_of(head, headers),
         max_output_tokens=head.max_output_tokens,
         has_tools=is_filled(head.tools) or ADDITIONAL_TOOLS in body,
+        opening=(head.instructions, head.tools),
+        turns=head.input if is_set(head.input) else None,
+        previous_response_id=head.previous_response_id or None,
     )
 
 
@@ -72,6 +81,7 @@ def decode_request(body: bytes, headers: Headers) -> ChatRequest:
         session=session_of(wire, headers),
         extensions={DIALECT: extensions},
         losses=tuple(losses),
+        source=Source("", FIELDS_ELSEWHERE if wire.user else {**FIELDS_ELSEWHERE, "user": "/safety_identifier"}),
     )
 
 

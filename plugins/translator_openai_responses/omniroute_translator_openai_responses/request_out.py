@@ -15,10 +15,12 @@ from omniroute.api import (
     ReasoningEffort,
     ResponseFormat,
     ToolCallPart,
+    ToolNames,
     extension_losses,
+    short_digest,
 )
 from omniroute_translator_openai_responses.items_out import ItemsOut
-from omniroute_translator_openai_responses.names import ToolNames, digest, fit_name
+from omniroute_translator_openai_responses.names import RULE, fit_name
 from omniroute_translator_openai_responses.tools_out import ToolsOut, names_of
 from omniroute_translator_openai_responses.wire import DIALECT, SISTER, FormatWire
 
@@ -58,7 +60,7 @@ class RequestOut:
         }
         self._losses = [loss for loss in extension_losses(request, DIALECT) if loss.pointer[1:] not in shared]
         called = [p for m in request.messages for p in m.parts if isinstance(p, ToolCallPart)]
-        self._names = ToolNames(names_of(request.tools, called))
+        self._names = ToolNames(names_of(request.tools, called), RULE)
         self._tools = ToolsOut(request, self._names.sent, is_own=self._is_own)
 
     def encode(self) -> Outgoing:
@@ -123,7 +125,7 @@ class RequestOut:
         if len(user) <= USER_LENGTH:
             return {"user": user}
         self._approximate("/user", f"{DIALECT} takes {USER_LENGTH} characters; a hash of it was sent")
-        return {"user": digest(user, USER_LENGTH)}
+        return {"user": short_digest(user, USER_LENGTH)}
 
     def _storage(self) -> dict[str, Any]:
         """Nothing is stored that the client did not ask to store; then reasoning has to come along encrypted."""
@@ -161,7 +163,7 @@ class RequestOut:
             return {"text/format": FormatWire(type="json_object")}
         name = fit_name(wanted.name or "response")
         if wanted.name and name != wanted.name:
-            self._approximate("/text/format/name", f"{DIALECT} takes letters, digits, _ and -, up to 64")
+            self._approximate("/response_format/name", f"{DIALECT} takes letters, digits, _ and -, up to 64")
         wire = FormatWire(
             type="json_schema", name=name, description=wanted.description, schema=wanted.schema, strict=wanted.strict
         )

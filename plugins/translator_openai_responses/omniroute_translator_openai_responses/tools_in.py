@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import InvalidRequest, Loss, ResponseFormat, Tool, ToolChoice
+from omniroute.api import InvalidRequest, Loss, ResponseFormat, Source, Tool, ToolChoice, short_digest
 from omniroute_translator_openai_responses.invalid import decode, refusal
-from omniroute_translator_openai_responses.names import digest, flat_name
+from omniroute_translator_openai_responses.names import flat_name
 from omniroute_translator_openai_responses.parts_in import is_set
 from omniroute_translator_openai_responses.wire import DIALECT, FormatWire, Place, RequestWire, ToolChoiceWire, ToolWire
 
@@ -31,6 +31,10 @@ CANONICAL = {
     "custom": frozenset({"type", "name", "description"}),
 }
 """Fields of a tool that are not kept as metadata, by type."""
+
+
+ELSEWHERE = {"namespace": "", "cache_control": "/prompt_cache_breakpoint"}
+"""Canonical fields of a tool → where they stand in its declaration; that it is in a namespace is its own matter."""
 
 
 class Tools:
@@ -66,7 +70,9 @@ class Tools:
     def _add(self, tool: ToolWire, declaration: Raw, place: Place | None, at: str) -> None:
         if tool.type not in CANONICAL:
             own: dict[str, Any] = {"declaration": declaration, **({"namespace": place} if place else {})}
-            self._tools.append(Tool(name=tool.type, kind="builtin", provider_metadata={DIALECT: own}))
+            self._tools.append(
+                Tool(name=tool.type, kind="builtin", provider_metadata={DIALECT: own}, source=Source(at, ELSEWHERE))
+            )
             return
         key = (place.namespace if place else None, named(tool, at))
         if key in self._names:
@@ -77,7 +83,7 @@ class Tools:
 
     def _unused(self, namespace: str | None, name: str) -> str:
         flat = flat_name(namespace, name)
-        return flat if flat not in self._names.values() else f"{flat}_{digest(f'{namespace} {name}', 8)}"
+        return flat if flat not in self._names.values() else f"{flat}_{short_digest(f'{namespace} {name}', 8)}"
 
     def is_declared(self, namespace: str | None, name: str) -> bool:
         return (namespace, name) in self._names
@@ -106,7 +112,13 @@ def callable_tool(tool: ToolWire, declaration: Raw, place: Place | None, name: s
         own["namespace"] = place
     metadata = {DIALECT: own} if own else {}
     if tool.type == "custom":
-        return Tool(name=name, kind="custom", description=tool.description, provider_metadata=metadata)
+        return Tool(
+            name=name,
+            kind="custom",
+            description=tool.description,
+            provider_metadata=metadata,
+            source=Source(at, ELSEWHERE),
+        )
     parameters = tool.parameters if is_set(tool.parameters) else None
     if parameters is not None and not OBJECT.match(memoryview(parameters)):
         raise refusal(f"{at}/parameters", "expected a JSON schema, which is an object")
@@ -116,6 +128,7 @@ def callable_tool(tool: ToolWire, declaration: Raw, place: Place | None, name: s
         parameters=parameters,
         strict=tool.strict,
         provider_metadata=metadata,
+        source=Source(at, ELSEWHERE),
     )
 
 

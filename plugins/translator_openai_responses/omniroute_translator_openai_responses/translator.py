@@ -59,11 +59,14 @@ class OpenAIResponses(Translator):
         "models": UpstreamOperation(path="models", method="GET"),
     }
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
-    keepalive = b": keep-alive\n\n"
     opaque_keys = frozenset({"encrypted_content"})
     opaque_mark = b'"encrypted_content"'
+    opaque_is_account_bound = True
+    """It is encrypted for the organisation that asked."""
     opaque_pattern = rb'"encrypted_content"\s*:\s*"([^"\\]+)"'
+    image_pattern = rb'"type"\s*:\s*"input_image"'
     keeps_threads = True
+    thread_pattern = rb'"id"\s*:\s*"(resp_[^"\\]+)"'
 
     def __init__(self, *, now: Callable[[], float] = time.time, new_id: Callable[[], str] = fresh_id) -> None:
         self._now = now

@@ -39,6 +39,12 @@ class HeadWire(Struct, kw_only=True):
     prompt_cache_key: str | None = None
 
 
+class OpeningWire(HeadWire, kw_only=True):
+    """The same, with the rest of what a conversation begins with."""
+
+    instructions: Raw = Raw(b"")
+
+
 class RequestWire(HeadWire, kw_only=True):
     """The fields that have a canonical home. Everything else becomes an extension."""
 

@@ -502,6 +502,16 @@ def test_the_head_knows_of_tools_wherever_they_are(wire, has_tools):
     assert head.has_tools is has_tools
 
 
+def test_the_head_shows_how_the_conversation_begins():
+    wire = {"model": "m", "input": [HI_WIRE], "instructions": "be brief", "tools": [READ_WIRE]}
+    head = TRANSLATOR.read_head(json.dumps(wire).encode(), {}, NO_HEADERS)
+    assert [json.loads(bytes(value)) for value in head.opening] == ["be brief", [READ_WIRE]]
+    assert json.loads(bytes(head.turns)) == [HI_WIRE]
+    continued = {"model": "m", "previous_response_id": "resp_1"}
+    head = TRANSLATOR.read_head(json.dumps(continued).encode(), {}, NO_HEADERS)
+    assert (head.turns, head.previous_response_id) == (None, "resp_1")
+
+
 def test_the_head_leaves_stored_things_to_the_relay():
     for wire in ({"background": True}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}):
         head = TRANSLATOR.read_head(json.dumps({"model": "m", "input": "hi", **wire}).encode(), {}, NO_HEADERS)

@@ -12,6 +12,7 @@ from omniroute.framing import FRAMINGS
 from omniroute.model import ChatRequest, ChatResponse, Event, ToolCallPart
 from omniroute.streaming import Incoming, Translation, collect
 from omniroute.testing.received import ReceivedRequest
+from omniroute.translating import encoded
 
 __all__ = ["Pair"]
 
@@ -47,8 +48,7 @@ class Pair:
         """With the losses of decoding, as they are reported. Raises `InvalidRequest` for what the upstream cannot be asked."""
         if request.previous_response_id is not None and not self.upstream.keeps_threads:
             raise InvalidRequest("previous_response_id cannot be continued", param="/previous_response_id")
-        outgoing = self.upstream.encode_request(request)
-        return msgspec.structs.replace(outgoing, losses=(*request.losses, *outgoing.losses))
+        return encoded(self.upstream, request)
 
     def received(self, request: ChatRequest, outgoing: Outgoing) -> ReceivedRequest:
         """The request as it arrives at the upstream, for its validator."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from omniroute.api import (
+from omniroute.model import (
     ChatResponse,
     Event,
     MetadataDelta,
