@@ -6,12 +6,12 @@ longer.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["Breaker", "Circuit", "Ticket"]
+__all__ = ["USUAL", "Breaker", "Circuit", "Profile", "SavedCircuit", "Ticket"]
 
 Key: TypeAlias = tuple[str, str, str]
 """Provider, base URL, model."""
@@ -29,6 +29,27 @@ INSIST_S = 5.0
 """A circuit that is all a request has may be tried so often while it is open: a dead port is not hammered."""
 SLOTS_S = 1.0
 MAX_CIRCUITS = 10_000
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """When a provider's circuits open, and for how long."""
+
+    failures: int = CONSECUTIVE
+    """In a row."""
+    open_s: float = OPEN_S
+
+
+USUAL = Profile()
+
+
+class SavedCircuit(msgspec.Struct, frozen=True, kw_only=True):
+    """A circuit as it is written down."""
+
+    key: Key
+    consecutive: int
+    opened_in_a_row: int
+    due_at_s: float | None
+    """Unix time; None while it is closed."""
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -66,11 +87,11 @@ class Circuit:
         slot[2] += failed
         self.consecutive = self.consecutive + 1 if failed else 0
 
-    def is_failing(self) -> bool:
+    def is_failing(self, profile: Profile) -> bool:
         requests = sum(slot[1] for slot in self._counts)
         failures = sum(slot[2] for slot in self._counts)
         too_many = requests >= WINDOW_REQUESTS and failures > WINDOW_SHARE * requests
-        return self.consecutive >= CONSECUTIVE or too_many
+        return self.consecutive >= profile.failures or too_many
 
     def is_blank(self, now: float) -> bool:
         """It tells no more than a new one would."""
@@ -99,6 +120,8 @@ class Breaker:
         self._clock = clock
         self._draw = draw
         self._circuits: dict[Key, Circuit] = {}
+        self.changes = 0
+        """Rises with whatever is worth keeping over a restart."""
 
     def __len__(self) -> int:
         """Circuits that have seen a failure lately."""
@@ -140,13 +163,14 @@ class Breaker:
         if circuit is None or ticket.opened < circuit.opened:
             return
         now = self._clock()
+        self.changes += bool(circuit.consecutive) or circuit.due_s is not None
         if circuit.due_s is not None:
             circuit.close()
         else:
             circuit.count(now, failed=False)
         self._drop(ticket.key, circuit)
 
-    def failed(self, ticket: Ticket) -> bool:
+    def failed(self, ticket: Ticket, profile: Profile = USUAL) -> bool:
         """Whether this opened the circuit."""
         circuit = self._circuits.get(ticket.key)
         if circuit is None:
@@ -155,16 +179,54 @@ class Breaker:
         elif ticket.opened < circuit.opened:
             return False
         now = self._clock()
+        self.changes += 1
         circuit.count(now, failed=True)
-        if circuit.due_s is None and not circuit.is_failing():
+        if circuit.due_s is None and not circuit.is_failing(profile):
             return False
         if circuit.due_s is not None and not ticket.is_probe:
             return False
         if now < (circuit.due_s or 0.0):  # somebody insisted before it was due, in vain: nothing new
             return False
-        wait_s = min(OPEN_S * (circuit.opened_in_a_row + 1), LONGEST_OPEN_S)
+        wait_s = min(profile.open_s * (circuit.opened_in_a_row + 1), LONGEST_OPEN_S)
         circuit.open(now, now + wait_s * (1 + JITTER * (2 * self._draw() - 1)))
         return True
+
+    # --- forgetting and keeping ---------------------------------------------------------------------------------------
+
+    def forget(self, provider: str) -> int:
+        """Close a provider's circuits: a person knows better. Returns how many had seen failures."""
+        gone = [key for key in self._circuits if key[0] == provider]
+        for key in gone:
+            del self._circuits[key]
+        self.changes += bool(gone)
+        return len(gone)
+
+    def dump(self, wall_s: float) -> Sequence[SavedCircuit]:
+        """`wall_s` is the Unix time now, here and in `load`. The counts of the last seconds are not worth keeping."""
+        ahead_s = wall_s - self._clock()
+        return [
+            SavedCircuit(
+                key=key,
+                consecutive=circuit.consecutive,
+                opened_in_a_row=circuit.opened_in_a_row,
+                due_at_s=None if circuit.due_s is None else circuit.due_s + ahead_s,
+            )
+            for key, circuit in self._circuits.items()
+            if circuit.consecutive or circuit.due_s is not None
+        ]
+
+    def load(self, saved: Iterable[SavedCircuit], wall_s: float) -> None:
+        """Add what was dumped. A clock that was set meanwhile keeps no circuit open for longer than usual."""
+        now = self._clock()
+        for entry in saved:
+            left_s = None if entry.due_at_s is None else entry.due_at_s - wall_s
+            if left_s is not None and left_s < -LONGEST_OPEN_S:
+                continue
+            circuit = self._circuits[entry.key] = Circuit()
+            circuit.consecutive = entry.consecutive
+            circuit.opened_in_a_row = entry.opened_in_a_row
+            circuit.opened_s = circuit.tried_s = now
+            circuit.due_s = None if left_s is None else now + min(left_s, LONGEST_OPEN_S * (1 + JITTER))
 
     def _drop(self, key: Key, circuit: Circuit) -> None:
         if circuit.is_blank(self._clock()) and not circuit.probing:

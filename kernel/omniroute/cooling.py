@@ -6,7 +6,7 @@ request at a time may probe; a success takes the mark away, a failure sets it an
 cooldowns, so that an empty quota is not asked every few seconds for ever. Requests that were under way when the mark was set
 and fail as well are the same failure seen again, and count no second time.
 
-State is in memory. `dump` and `load` are the seam for keeping it: deadlines as Unix time there, monotonic here.
+State is in memory; `keeping` writes down what `dump` gives and hands it to `load`: deadlines as Unix time there, monotonic here.
 """
 
 import math
@@ -144,6 +144,8 @@ class Cooling:
         self._known: dict[Target, tuple[Hold | None, float]] = {}
         """What `hold` found out since a mark last changed, and until when it is true."""
         self._turn = 0
+        self.changes = 0
+        """Rises with each mark that is set, changed or taken away."""
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -206,7 +208,7 @@ class Cooling:
             mark = self._marks.get(key)
             if mark is not None and mark.turn < ticket.turn:
                 del self._marks[key]
-                self._known = {}
+                self._changed()
 
     def failed(self, ticket: Ticket, error: UpstreamError) -> Mark | None:
         """Mark what the error cools. None when that is nothing, or known already."""
@@ -214,7 +216,7 @@ class Cooling:
             return None
         rule = _rule(type(error))
         key = _key(error, rule, ticket)
-        self._known = {}
+        self._changed()
         mark = self._marks.get(key)
         if mark is None:
             self._make_room()
@@ -251,12 +253,32 @@ class Cooling:
     # --- forgetting ---------------------------------------------------------------------------------------------------
 
     def forget(self, provider: str, account: str | None = None) -> int:
-        """Take away a provider's marks, or one account's: a person or a quota reading knows better. Returns how many."""
+        """Take away a provider's marks, or one account's: a person or a quota reading knows better. Returns how many.
+
+        The account `""` has those that name none.
+        """
         gone = [key for key in self._marks if key[1] == provider and account in {None, key[2]}]
         for key in gone:
             del self._marks[key]
-        self._known = {}
+        self._changed()
         return len(gone)
+
+    def refilled(self, provider: str, account: str) -> int:
+        """The account's quota is there again, whatever an upstream said before. Returns how many marks that took away."""
+        gone = [
+            key
+            for key, mark in self._marks.items()
+            if key[1:3] == (provider, account) and mark.reason == "quota_exhausted" and not mark.probing
+        ]
+        for key in gone:
+            del self._marks[key]
+        if gone:
+            self._changed()
+        return len(gone)
+
+    def _changed(self) -> None:
+        self._known = {}
+        self.changes += 1
 
     def _make_room(self) -> None:
         if len(self._marks) < MAX_MARKS:
@@ -301,10 +323,15 @@ class Cooling:
         ]
 
     def load(self, saved: Iterable[SavedMark], wall_s: float) -> None:
-        """Add what was dumped. A clock that was set back meanwhile keeps nothing out for longer than the cap."""
+        """Add what was dumped, but for what has been over for longer than the cap.
+
+        A clock that was set back meanwhile keeps nothing out for longer than the cap either.
+        """
         now = self._clock()
         self._known = {}
         for entry in saved:
+            if wall_s - entry.due_at_s > self._cap_s or len(self._marks) >= MAX_MARKS:
+                continue
             mark = self._marks[entry.key] = Mark(entry.reason)
             mark.failures = entry.failures
             mark.set_s = now

@@ -8,15 +8,17 @@ from contextlib import contextmanager
 import msgspec
 
 from omniroute import breaker
-from omniroute.breaker import Breaker
+from omniroute.breaker import USUAL, Breaker, Profile
+from omniroute.contracts import ProviderFacts
 from omniroute.cooling import Cooling, Hold, Mark, Ticket
-from omniroute.errors import UpstreamError
+from omniroute.errors import UpstreamError, UpstreamUnreachable
 from omniroute.routing import Candidate
 
 __all__ = ["Health", "RetryBudget", "Visit"]
 
 FEWEST_RETRIES = 3
 RETRY_SHARE = 0.2
+SIGNED_IN = Profile(failures=3, open_s=60)
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -24,6 +26,8 @@ class Visit(msgspec.Struct, frozen=True):
 
     cooling: Ticket
     circuit: breaker.Ticket
+    facts: ProviderFacts
+    """Of the provider that is asked."""
 
 
 class Health:
@@ -42,9 +46,8 @@ class Health:
 
     def hold(self, candidate: Candidate, *, alone: bool = False) -> Hold | None:
         """Why the candidate is left out now; None when it may be asked. `alone`: the request has no other."""
-        if not (self.cooling or self.breaker):
-            return None
-        cooling = self.cooling.hold(candidate.target, _bucket(candidate), alone=alone)
+        bucket = candidate.bucket  # asked for every candidate of every request: no call that can be saved
+        cooling = self.cooling.hold(candidate.target, _bucket(candidate) if bucket is None else bucket, alone=alone)
         circuit = self.breaker.holding(_circuit(candidate)) if self.breaker else None
         if circuit is None:
             return cooling
@@ -57,7 +60,11 @@ class Health:
     @contextmanager
     def visit(self, candidate: Candidate) -> Iterator[Visit]:
         """Around an attempt: others keep away from what it probes until it is over."""
-        visit = Visit(self.cooling.enter(candidate.target, _bucket(candidate)), self.breaker.enter(_circuit(candidate)))
+        visit = Visit(
+            self.cooling.enter(candidate.target, _bucket(candidate)),
+            self.breaker.enter(_circuit(candidate)),
+            candidate.provider.facts,
+        )
         try:
             yield visit
         finally:
@@ -72,10 +79,26 @@ class Health:
         """The new mark, if there is one. What names no account and is not the request's own fault counts for the breaker;
         any other refusal shows that the upstream is alive."""
         if error.cools == "nothing" and error.try_next:
-            self.breaker.failed(visit.circuit)
+            self.breaker.failed(visit.circuit, profile_of(visit.facts))
             return None
-        self.breaker.succeeded(visit.circuit)
+        if not isinstance(error, UpstreamUnreachable):
+            self.breaker.succeeded(visit.circuit)
         return self.cooling.failed(visit.cooling, error)
+
+    def forget(self, provider: str, account: str) -> int:
+        """A person says that the account is well: its marks go, and what keeps its provider's models out. Returns how many."""
+        found = self.cooling.forget(provider, account) + self.cooling.forget(provider, "")
+        return found + self.breaker.forget(provider)
+
+
+def profile_of(facts: ProviderFacts) -> Profile:
+    """What the facts say, else what suits the kind of account: a plan somebody signed in to is bothered less than a key."""
+    usual = USUAL if facts.auth in {"api-key", "none"} else SIGNED_IN
+    stated = facts.breaker
+    return Profile(
+        failures=usual.failures if stated.failures is None else stated.failures,
+        open_s=usual.open_s if stated.open_s is None else stated.open_s,
+    )
 
 
 class RetryBudget:
@@ -110,7 +133,7 @@ class RetryBudget:
 
 
 def _bucket(candidate: Candidate) -> str:
-    return candidate.provider.bucket(candidate.model)
+    return candidate.provider.bucket(candidate.model) if candidate.bucket is None else candidate.bucket
 
 
 def _circuit(candidate: Candidate) -> breaker.Key:

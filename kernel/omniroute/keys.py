@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from omniroute.contracts import ClientKey, LossPolicy, Store
+from omniroute.contracts import ClientKey, Limits, LossPolicy, Store
 from omniroute.datadir import DataDir
 from omniroute.errors import Conflict, InvalidRequest, SettingsError, StoreError, VersionConflict
 from omniroute.secret import Secret
@@ -74,7 +74,12 @@ class KeyTable:
             ) from error
 
     async def create(
-        self, name: str, expires_at_s: float | None = None, *, loss: LossPolicy | None = None
+        self,
+        name: str,
+        expires_at_s: float | None = None,
+        *,
+        loss: LossPolicy | None = None,
+        limits: Limits | None = None,
     ) -> tuple[ClientKey, Secret]:
         """Make a key; this is the only time its text is known. `expires_at_s` is Unix time, None does not expire.
 
@@ -82,7 +87,7 @@ class KeyTable:
         """
         async with self._changing:
             key, text = self._make(name, expires_at_s)
-            key = msgspec.structs.replace(key, loss=loss)
+            key = msgspec.structs.replace(key, loss=loss, limits=limits or None)
             await self._insert(key)
             return key, text
 
@@ -182,7 +187,10 @@ def _keys_of(settings: Settings) -> tuple[ClientKey, ...]:
             findings.append(f"{settings.place(path)}: {dotted(path)}: {problem}")
         # of the name: an id is public, and a key somebody thought up himself must not be guessed from it
         id_ = hashlib.sha256(entry.name.encode()).hexdigest()[:ID_LENGTH]
-        keys.append(ClientKey(id=id_, name=entry.name, sha256=_digest(text), created_s=0.0, loss=entry.loss))
+        limits = Limits(max_concurrency=entry.max_concurrency, rpm=entry.rpm, tpm=entry.tpm) or None
+        keys.append(
+            ClientKey(id=id_, name=entry.name, sha256=_digest(text), created_s=0.0, loss=entry.loss, limits=limits)
+        )
     if findings:
         raise SettingsError(findings)
     return tuple(keys)

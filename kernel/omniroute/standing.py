@@ -1,20 +1,36 @@
 """How targets are doing, as strategies see it: plain counters, updated as attempts begin and end.
 
 O(1), without locks and without a clock: time comes with the call. Bounded: targets that were not used for longest are
-forgotten first. Nothing is written down; a start begins anew.
+forgotten first. `keeping` writes them down, so that a start does not begin anew.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from omniroute.contracts import ModelFacts, Outcome, Price, Standing, Strategy, Target
 
-__all__ = ["Running", "Standings", "priced"]
+__all__ = ["Running", "SavedStanding", "Standings", "fresh_usd", "priced"]
 
 MAX_TARGETS = 4096
+LATENCIES = 64
+"""The last ones of a target that are kept, for percentiles."""
 WEIGHT = 0.2
 """Of the newest value in a moving average: the last ten make about nine tenths of it."""
+
+
+class SavedStanding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A target's numbers as they are written down. Moments are Unix time."""
+
+    target: Target
+    requests: int = 0
+    failures: int = 0
+    last_used_at_s: float | None = None
+    latency_s: float | None = None
+    error_rate: float = 0.0
+    quota_left: float | None = None
+    quota_resets_at_s: float | None = None
 
 
 class Standings:
@@ -25,12 +41,21 @@ class Standings:
         self._facts = facts
         self._counts: dict[Target, _Counts] = {}
         self._copies = _Copies(self._copy)
+        self.changes = 0
+        """Rises with every number."""
+        self.quota_of: Callable[[Target], tuple[float, float | None] | None] = lambda target: None
+        """What is known of a target's quota by now, over what was set: the share left, and the monotonic time it is full."""
 
     @property
     def view(self) -> Mapping[Target, Standing]:
         """For strategies: immutable copies, made when they are looked at and kept until they change. So looking at 200
         targets of which one was used costs 200 look-ups and one copy."""
         return self._copies
+
+    @property
+    def seen(self) -> Mapping[Target, Standing]:
+        """The same for whoever only looks: nothing is kept of the look."""
+        return _Seen(self._peek)
 
     def begin(self, targets: Sequence[Target], now_s: float, observers: Sequence[Strategy] = ()) -> "Running":
         """An attempt is being sent to the first of `targets`; the others are what it is a part of, and count it too.
@@ -52,13 +77,51 @@ class Standings:
         counts.quota_left, counts.quota_resets_s = left, resets_s
         self.changed((target,))
 
+    def dump(self, wall_s: float, now_s: float) -> Sequence[SavedStanding]:
+        """`wall_s` is the Unix time and `now_s` the monotonic time now, here and in `load`."""
+        ahead_s = wall_s - now_s
+        return [
+            SavedStanding(
+                target=target,
+                requests=counts.requests,
+                failures=counts.failures,
+                last_used_at_s=None if counts.last_used_s is None else counts.last_used_s + ahead_s,
+                latency_s=counts.latency_s,
+                error_rate=counts.error_rate,
+                quota_left=counts.quota_left,
+                quota_resets_at_s=None if counts.quota_resets_s is None else counts.quota_resets_s + ahead_s,
+            )
+            for target, counts in self._counts.items()
+        ]
+
+    def load(self, saved: Iterable[SavedStanding], wall_s: float, now_s: float) -> None:
+        """Add what was dumped. A quota that has been reset since is not known any more."""
+        ahead_s = wall_s - now_s
+        for entry in saved:
+            counts = self._of(entry.target)
+            counts.requests, counts.failures = entry.requests, entry.failures
+            counts.latency_s, counts.error_rate = entry.latency_s, entry.error_rate
+            if entry.last_used_at_s is not None:
+                counts.last_used_s = min(entry.last_used_at_s - ahead_s, now_s)
+            resets_at_s = entry.quota_resets_at_s
+            if resets_at_s is None or resets_at_s > wall_s:
+                counts.quota_left = entry.quota_left
+                counts.quota_resets_s = None if resets_at_s is None else resets_at_s - ahead_s
+            self._copies.pop(entry.target, None)
+
     def facts_changed(self) -> None:
         """Models or prices may be others now."""
         self._copies.clear()
         for counts in self._counts.values():
             counts.is_described = False
 
+    def latencies(self, target: Target) -> Sequence[float]:
+        """Of the target's last answers, in seconds to the first content."""
+        counts = self._counts.get(target)
+        return () if counts is None else tuple(counts.latencies)
+
     def changed(self, targets: Sequence[Target]) -> None:
+        self.changes += 1
         for target in targets:
             self._copies.pop(target, None)
 
@@ -66,7 +129,27 @@ class Standings:
         counts = self._of(target)
         if not counts.is_described:
             counts.model, counts.is_described = self._facts(target), True
-        return counts.standing()
+        return self._with_quota(target, counts.standing())
+
+    def _peek(self, target: Target) -> Standing:
+        counts = self._counts.get(target)
+        if counts is not None and counts.is_described:
+            return self._with_quota(target, counts.standing())
+        return self._with_quota(target, (counts or _Counts()).standing(self._facts(target)))
+
+    def _with_quota(self, target: Target, standing: Standing) -> Standing:
+        known = self.quota_of(target)
+        return (
+            standing
+            if known is None
+            else msgspec.structs.replace(standing, quota_left=known[0], quota_resets_s=known[1])
+        )
+
+    def quota_changed(self, provider: str, account: str) -> None:
+        """`quota_of` has something else to say of this account's targets."""
+        accounts = (account, "")
+        for target in [t for t in self._copies if t.provider == provider and t.account in accounts]:
+            del self._copies[target]
 
     def _of(self, target: Target) -> "_Counts":
         counts = self._counts.get(target)
@@ -100,6 +183,22 @@ class _Copies(dict[Target, Standing]):
         return self[target]
 
 
+class _Seen(Mapping[Target, Standing]):
+    """Has every target."""
+
+    def __init__(self, look: Callable[[Target], Standing]) -> None:
+        self._look = look
+
+    def __getitem__(self, target: Target) -> Standing:
+        return self._look(target)
+
+    def __iter__(self) -> Iterator[Target]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
 class Running:
     """One attempt that was begun. `end` is called once it is over, whatever became of it; only the first call counts."""
 
@@ -125,6 +224,7 @@ class Running:
         for counts in self._counts:
             before = counts.latency_s
             counts.latency_s = latency_s if before is None else before + WEIGHT * (latency_s - before)
+            counts.latencies.append(latency_s)
         self._standings.changed(self._targets)
 
     def end(self, *, ok: bool | None, error: str | None = None, after_s: float | None = None) -> None:
@@ -156,6 +256,7 @@ class _Counts:
         "in_flight",
         "is_described",
         "last_used_s",
+        "latencies",
         "latency_s",
         "model",
         "quota_left",
@@ -169,6 +270,7 @@ class _Counts:
         self.in_flight = 0
         self.last_used_s: float | None = None
         self.latency_s: float | None = None
+        self.latencies: deque[float] = deque(maxlen=LATENCIES)
         self.error_rate = 0.0
         self.quota_left: float | None = None
         self.quota_resets_s: float | None = None
@@ -176,8 +278,9 @@ class _Counts:
         self.is_described = False
         """`model` is what is known of it now."""
 
-    def standing(self) -> Standing:
-        model = self.model
+    def standing(self, model: ModelFacts | None = None) -> Standing:
+        """`model` is instead of what is kept."""
+        model = model or self.model
         price = model.price if model is not None else None
         return Standing(
             requests=self.requests,
@@ -200,3 +303,10 @@ def priced(model: ModelFacts, price: Price | None) -> ModelFacts:
         return model
     given = {name: value for name, value in msgspec.structs.asdict(price).items() if value is not None}
     return msgspec.structs.replace(model, price=msgspec.structs.replace(model.price or Price(), **given))
+
+
+def fresh_usd(price: Price | None) -> float | None:
+    """Per million tokens of a prompt the upstream sees for the first time: written to its cache, where that has a price."""
+    if price is None:
+        return None
+    return price.input_usd if price.cache_write_usd is None else price.cache_write_usd

@@ -1,14 +1,17 @@
 import contextlib
 
+import msgspec
 import pytest
 
 from omniroute.api import (
     Account,
+    BreakerFacts,
     CredentialRejected,
     FactsProvider,
     ModelFacts,
     Overloaded,
     ProviderFacts,
+    ProxyUnreachable,
     RateLimited,
     StreamBroken,
     Target,
@@ -141,3 +144,48 @@ def test_retries_are_a_fifth_of_what_runs_but_three_at_least(requests, retries):
             allowed += 1
         assert allowed == retries
     assert budget.allows()
+
+
+# --- whose numbers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "failures", "open_s"),
+    [
+        pytest.param({"auth": "api-key"}, 5, 30, id="a key"),
+        pytest.param({"auth": "none"}, 5, 30, id="keyless"),
+        pytest.param({"auth": "oauth"}, 3, 60, id="signed in"),
+        pytest.param({"auth": "oauth", "breaker": BreakerFacts(failures=9)}, 9, 60, id="one of two stated"),
+        pytest.param({"breaker": BreakerFacts(failures=1, open_s=4)}, 1, 4, id="stated"),
+    ],
+)
+def test_how_soon_a_circuit_opens_and_for_how_long_follows_from_the_provider(facts, failures, open_s):
+    world = World()
+    at = candidate(provider=FactsProvider(msgspec.structs.replace(FACTS, **facts)))
+    for _ in range(failures):
+        assert world.reason(at) is None
+        world.fail(UpstreamFailed("no"), at)
+    assert world.health.hold(at).due_s - world.clock.monotonic() == pytest.approx(open_s)
+
+
+def test_a_proxy_that_is_not_there_is_its_account_s_trouble_and_says_nothing_of_the_upstream():
+    world = World()
+    for _ in range(CONSECUTIVE - 1):
+        world.fail(UpstreamFailed("no"))
+    world.fail(ProxyUnreachable("no"))
+    assert world.reason() == "failing"
+    assert world.reason(candidate("b")) is None
+    world.fail(UpstreamFailed("no"), candidate("b"))
+    assert world.reason(candidate("b")) == "breaker_open"
+
+
+def test_a_person_who_says_that_an_account_is_well_opens_every_way_to_it():
+    world = World()
+    world.fail(RateLimited("no", retry_after_s=600))
+    world.fail(Overloaded("no"))
+    world.fail(RateLimited("no", retry_after_s=600), candidate("b"))
+    for _ in range(CONSECUTIVE):
+        world.fail(UpstreamFailed("no"), candidate(model="n"))
+    assert world.health.forget("p", "a") == 3
+    assert (world.reason(), world.reason(candidate(model="n"))) == (None, None)
+    assert world.reason(candidate("b")) == "throttled"

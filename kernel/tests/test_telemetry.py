@@ -122,8 +122,9 @@ async def test_a_failing_sink_is_counted_and_the_others_get_everything(order):
     fill(telemetry, 6)
     await telemetry.close()
     assert [len(batch) for batch in sinks[0].batches] == [2, 2, 2]
-    assert telemetry.failures == {"good": 0, "bad": 3}
+    assert telemetry.failures == {"good": 0, "bad": 1}
     assert sinks[1].calls[-1] == "close"
+    assert telemetry.dropped == 6
 
 
 async def test_a_sink_whose_own_task_was_cancelled_does_not_end_the_deliveries():
@@ -156,11 +157,11 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(request):
     logs.configure("info")
     request.addfinalizer(logs.reset)
     sink = Sink(broken=True)
-    telemetry = Telemetry([sink], batch=1, interval_s=0)
+    telemetry = Telemetry([sink], batch=1, interval_s=0, retry_s=0.001)
     with structlog.testing.capture_logs() as seen:
         await telemetry.start()
         fill(telemetry, 3)
-        await asyncio.wait_for(_until(lambda: telemetry.failures["sink"] == 3), 5)
+        await asyncio.wait_for(_until(lambda: telemetry.failures["sink"] >= 3), 5)
         sink.broken = False
         fill(telemetry, 1, first=3)
         await telemetry.close()
@@ -169,8 +170,36 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(request):
         ("info", "telemetry sink works again"),
     ]
     assert seen[0]["error"] == "OSError: disk full"
-    assert seen[1]["failures"] == 3
-    assert sink.batches == [["3"]]
+    assert seen[1]["failures"] == telemetry.failures["sink"] >= 3
+    assert sink.batches == [["0"], ["1"], ["2"], ["3"]]
+
+
+async def test_c3_while_a_sink_fails_its_records_wait_for_it_and_no_other_sink_waits():
+    bad, good = Sink("bad", broken=True), Sink("good")
+    telemetry = Telemetry([bad, good], batch=2, interval_s=0, retry_s=0.001)
+    await telemetry.start()
+    fill(telemetry, 5)
+    await asyncio.wait_for(_until(lambda: telemetry.failures["bad"] >= 3), 5)
+    assert [id_ for batch in good.batches for id_ in batch] == ["0", "1", "2", "3", "4"]
+    bad.broken = False
+    await asyncio.wait_for(_until(lambda: bad.batches == [["0", "1"], ["2", "3"], ["4"]]), 5)
+    await telemetry.close()
+    assert len(good.batches) == 3
+    assert telemetry.dropped == 0
+
+
+async def test_c3_past_capacity_what_a_failing_sink_has_not_taken_is_lost_oldest_first_and_counted():
+    sink = Sink(broken=True)
+    telemetry = Telemetry([sink], capacity=10, batch=2, interval_s=0, retry_s=NEVER_S)
+    await telemetry.start()
+    for first in range(0, 24, 4):
+        before = telemetry.failures["sink"]
+        fill(telemetry, 4, first)
+        await asyncio.wait_for(_until(lambda before=before: telemetry.failures["sink"] > before), 5)
+    assert telemetry.dropped == 14
+    sink.broken = False
+    await telemetry.close()
+    assert [id_ for batch in sink.batches for id_ in batch] == [f"{number}" for number in range(14, 24)]
 
 
 async def test_a_sink_that_does_not_start_is_left_out():

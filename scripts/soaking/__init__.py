@@ -1,0 +1,1 @@
+"""Long runs against a real gateway process: `scripts/soak`. The test suite runs a few cycles of the same."""
