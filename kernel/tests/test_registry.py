@@ -113,7 +113,7 @@ def build(plugins: Mapping[str, object], settings: Settings | None = None, *, sa
 
 def _build(plugins, settings=None, *, safe_mode=False):
     loaded = load_plugins(PluginSettings(), installed=(), given=plugins, safe_mode=safe_mode)
-    registry = build_registry(loaded, settings or Settings(), keys=KEYS, transports=[AIOHTTP], framings=[SSE])
+    registry = build_registry(loaded, settings or settings_of(), keys=KEYS, transports=[AIOHTTP], framings=[SSE])
     return registry, loaded
 
 
@@ -125,7 +125,7 @@ def findings(plugins, settings=None, *, kind=SettingsError) -> list[str]:
 
 
 def settings_of(**sections) -> Settings:
-    return Settings(**sections)
+    return Settings(**{"server": ServerSettings(transport="aiohttp"), **sections})
 
 
 # --- what is given ----------------------------------------------------------------------------------------------------
@@ -523,7 +523,8 @@ def combo(*models, **more) -> ComboSettings:
 
 
 def with_acme(settings: Settings):
-    return standard(acme=Plugin(providers=[provider(aliases=("ac",), models=(ModelFacts(id="vendor/m"),))])), settings
+    models = (ModelFacts(id="vendor/m"),)
+    return standard(acme=Plugin(providers=[provider(aliases=("ac",), models=models, any_model=True)])), settings
 
 
 def test_each_combo_has_a_strategy_of_its_own_made_from_its_options():
@@ -652,10 +653,40 @@ def test_an_unknown_prefix_is_found_with_the_closest_one(where):
     ]
 
 
+class Probing(FactsProvider):
+    def probe(self):
+        return (object(),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "is_found"),
+    [
+        pytest.param(FactsProvider, {"models": (ModelFacts(id="big"),)}, True, id="a list"),
+        pytest.param(FactsProvider, {"models": (ModelFacts(id="big"),), "any_model": True}, False, id="and any other"),
+        pytest.param(FactsProvider, {}, False, id="no list"),
+        pytest.param(Probing, {"models": (ModelFacts(id="big"),)}, False, id="servers say what they have"),
+    ],
+)
+@pytest.mark.parametrize("where", ["combo", "alias", "last resort"])
+def test_a_model_that_its_provider_never_has_is_found(kind, facts, is_found, where):
+    section, path = {
+        "combo": ({"combos": {"c": combo("acme/bgi")}}, "combos.c.models[0]"),
+        "alias": ({"aliases": {"a": "acme/bgi"}}, "aliases.a"),
+        "last resort": ({"routing": RoutingSettings(last_resort="acme/bgi")}, "routing.last_resort"),
+    }[where]
+    plugins, settings = standard(acme=Plugin(providers=[provider(kind=kind, **facts)])), settings_of(**section)
+    if not is_found:
+        build(plugins, settings)
+        return
+    problem = "provider 'acme' has no model 'bgi'; did you mean 'big'? ([providers.acme] any_model = true has others passed on)"
+    assert findings(plugins, settings) == [f"settings: {path}: {problem}"]
+
+
 @pytest.mark.parametrize(
     ("combos", "aliases", "expected"),
     [
         pytest.param({"a": ["a"]}, {}, ["combos.a.models[0]: leads back to itself: a → a"], id="itself"),
+        pytest.param({"a": ["a:fast"]}, {}, ["combos.a.models[0]: leads back to itself: a → a"], id="with a suffix"),
         pytest.param(
             {"a": ["acme/m", "b"], "b": ["a"]},
             {},

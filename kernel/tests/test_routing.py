@@ -16,7 +16,7 @@ from omniroute.api import (
     Standing,
     Target,
 )
-from omniroute.routing import Router, specificity
+from omniroute.routing import Router, Terms, specificity
 
 CONTEXT = RouteContext(combo="", session=None, now_s=0.0)
 
@@ -38,7 +38,7 @@ def account(provider, name="a", **fields):
 
 
 def combo(name, models, strategy=None):
-    return SimpleNamespace(name=name, models=tuple(models), strategy=strategy or Reverse(), loss=None)
+    return SimpleNamespace(name=name, models=tuple(models), strategy=strategy or Reverse(), loss=None, terms=Terms())
 
 
 def make(providers, accounts, aliases=None, combos=(), pools=None, prices=None):
@@ -53,7 +53,10 @@ def make(providers, accounts, aliases=None, combos=(), pools=None, prices=None):
             account_strategies=pools or {},
             prices=prices or {},
         ),
-        SimpleNamespace(of=lambda name: [a for a in accounts if a.provider == name]),
+        SimpleNamespace(
+            of=lambda name: [a for a in accounts if a.provider == name],
+            why_none=lambda name: f"provider {name!r} has no account",
+        ),
         aliases=aliases or {},
         transports={"t": transport},
         default_transport="t",

@@ -4,10 +4,9 @@ Each hook is called once. Names that two plugins claim and names that nobody gav
 and `[combos]` of the settings are applied here, for only here is it known what they may refer to.
 """
 
-import fnmatch
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,8 +27,10 @@ from omniroute.plugins import Plugins
 from omniroute.provider import FactsProvider
 from omniroute.registry.facts import KEYLESS, changed_facts, new_facts, references
 from omniroute.registry.loops import find_loops
+from omniroute.registry.models import models_never_served, unknown_prefixes
 from omniroute.registry.strategies import option_problems
 from omniroute.registry.tables import KERNEL, SETTINGS, Combo, Entrance, Registry
+from omniroute.routing.terms import terms_of
 from omniroute.settings import ComboSettings, ProviderSettings, RoutingSettings, Settings
 from omniroute.settings.checking import decode, keys_of
 from omniroute.settings.paths import PLUGINS, KeyPath, did_you_mean, dotted
@@ -283,7 +284,12 @@ class _Building:
             strategy = self._strategy(table.strategy, kind, table.options, ("combos", name), table.models)
             if strategy is not None:
                 found[name] = Combo(
-                    name=name, models=table.models, strategy=strategy, loss=table.loss, label=table.label or name
+                    name=name,
+                    models=table.models,
+                    strategy=strategy,
+                    loss=table.loss,
+                    label=table.label or name,
+                    terms=terms_of(self.settings, table),
                 )
         return found
 
@@ -357,25 +363,9 @@ class _Building:
                 owner = prefixes.get(account.provider)
                 hint = f"; it is an alias, write {owner!r}" if owner else did_you_mean(account.provider, providers)
                 self.miss(("accounts", at, "provider"), f"no provider is called {account.provider!r}{hint}")
-        self._check_models(providers, prefixes)
+        for path, problem in unknown_prefixes(settings, providers, {*prefixes, *self.broken}):
+            self.miss(path, problem)
+        for path, problem in models_never_served(settings, providers, prefixes):
+            self.find(path, problem)
         for path, problem in find_loops(settings):
             self.find(path, problem)
-
-    def _check_models(self, providers: Mapping[str, Provider], prefixes: Mapping[str, str]) -> None:
-        listed = {model.id for provider in providers.values() for model in provider.facts.models}
-        for path, model in self._wanted():
-            prefix, slash, _ = model.partition("/")
-            if not slash or prefix in prefixes or prefix in self.broken or model in listed or self._is_given(model):
-                continue
-            self.miss(path, f"no provider has the prefix {prefix!r} of {model!r}{did_you_mean(prefix, prefixes)}")
-
-    def _wanted(self) -> Iterator[tuple[KeyPath, str]]:
-        """Each model string in the settings."""
-        for name, combo in self.settings.combos.items():
-            yield from ((("combos", name, "models", at), model) for at, model in enumerate(combo.models))
-        yield from ((("aliases", name), target) for name, target in self.settings.aliases.items())
-
-    def _is_given(self, model: str) -> bool:
-        """A combo's name, an alias's, or one that an alias's pattern fits."""
-        patterns = (alias.lower().replace("[", "[[]") for alias in self.settings.aliases)
-        return model in self.settings.combos or any(fnmatch.fnmatchcase(model.lower(), each) for each in patterns)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from omniroute.base_url import check_base_url
-from omniroute.contracts import ModelFacts, ProviderFacts
+from omniroute.contracts import ModelFacts, ProviderFacts, TimeoutFacts
 from omniroute.settings import ProviderSettings
 
 __all__ = ["KEYLESS", "changed_facts", "new_facts", "references"]
@@ -17,7 +17,8 @@ API_KEY = "api-key"
 AS_WRITTEN = tuple(
     field
     for field in ProviderFacts.__struct_fields__
-    if field not in {"name", "base_url", "headers", "models", "timeouts"}
+    if field in ProviderSettings.__struct_fields__
+    and field not in {"base_url", "headers", "models", "timeouts", "model_timeouts", "limits", "breaker"}
 )
 
 
@@ -41,15 +42,38 @@ def changed_facts(facts: ProviderFacts, table: ProviderSettings) -> ProviderFact
         known = {model.id: model for model in facts.models}
         changes["models"] = tuple(known.get(model) or ModelFacts(id=model) for model in dict.fromkeys(table.models))
     if table.timeouts is not None:
-        given = {name: value for name, value in msgspec.structs.asdict(table.timeouts).items() if value is not None}
-        changes["timeouts"] = msgspec.structs.replace(facts.timeouts, **given)
+        changes["timeouts"] = table.timeouts.over(facts.timeouts)
+    for field in ("limits", "breaker"):
+        if (inner := getattr(table, field)) is not None:
+            given = {name: value for name, value in msgspec.structs.asdict(inner).items() if value is not None}
+            changes[field] = msgspec.structs.replace(getattr(facts, field), **given)
+    if table.model_timeouts is not None:
+        stated = facts.model_timeouts
+        own_timeouts = {
+            model: timeouts.over(stated.get(model, TimeoutFacts())) for model, timeouts in table.model_timeouts.items()
+        }
+        changes["model_timeouts"] = {**stated, **own_timeouts}
+    if facts.oauth is not None and (client := _own_client(table)):
+        changes["oauth"] = msgspec.structs.replace(facts.oauth, **client)
     return msgspec.structs.replace(facts, **changes)
+
+
+def _own_client(table: ProviderSettings) -> dict[str, Any]:
+    """The user's own OAuth client, over the vendor's public one."""
+    own: dict[str, Any] = {}
+    if table.oauth_client_id is not None:
+        own |= {"client_id": table.oauth_client_id, "client_id_env": ()}
+    if table.oauth_client_secret is not None:
+        own["client_secret"] = table.oauth_client_secret
+    if table.oauth_redirect_url is not None:
+        own |= {"paste_url": table.oauth_redirect_url, "always_paste": True}
+    return own
 
 
 def references(facts: ProviderFacts) -> Iterator[tuple[str, str]]:
     """(field, name) of everything a provider's facts refer to."""
     yield "dialect", facts.dialect
-    yield "auth", facts.auth
+    yield from (("auth", scheme) for scheme in (facts.auth, *facts.auth_also))
     if facts.transport is not None:
         yield "transport", facts.transport
     yield from (("drops", field) for field in facts.drops)

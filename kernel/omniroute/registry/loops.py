@@ -50,7 +50,13 @@ def _chains(chain: tuple[str, ...], settings: Settings) -> Iterator[tuple[tuple[
     if chain[-1] in chain[:-1] or len(chain) > MAX_COMBO_DEPTH:
         return
     for at, model in enumerate(settings.combos[chain[-1]].models):
-        inner = _trail(model, settings)[-1]
+        inner = _without_suffix(_trail(model, settings)[-1], settings)
         if inner in settings.combos:
             yield (*chain, inner), at
             yield from _chains((*chain, inner), settings)
+
+
+def _without_suffix(name: str, settings: Settings) -> str:
+    """`fast-ones:cheap` is the combo `fast-ones` in another order."""
+    base, colon, _ = name.rpartition(":")
+    return base if colon and name not in settings.combos and base in settings.combos else name

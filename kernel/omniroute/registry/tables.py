@@ -16,6 +16,7 @@ from omniroute.contracts import (
     Translator,
     Transport,
 )
+from omniroute.routing.terms import Terms
 
 __all__ = ["KERNEL", "SETTINGS", "Combo", "Entrance", "Registry"]
 
@@ -33,6 +34,7 @@ class Combo(msgspec.Struct, frozen=True, kw_only=True):
     """None leaves it to the settings."""
     label: str
     """For people."""
+    terms: Terms = Terms()
 
 
 class Entrance(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ Order of meaning: combo, `prefix/model` at the first slash, alias (exact, then w
 provider owns. Anything else is a `ModelNotFound` that names the closest. Answers are kept until accounts change.
 """
 
+import contextlib
 import difflib
 import itertools
 import re
@@ -12,9 +13,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from omniroute.contracts import Account, ListedModel, ModelFacts, Provider, RouteContext, Target, Transport
+from omniroute.contracts import (
+    Account,
+    ListedModel,
+    ModelFacts,
+    Provider,
+    ProviderFacts,
+    RouteContext,
+    Target,
+    TimeoutFacts,
+    Transport,
+)
 from omniroute.errors import InvalidRequest, ModelNotFound
+from omniroute.routing.orders import Orders
+from omniroute.routing.overview import overview_of
 from omniroute.routing.routes import Candidate, Leg, Route, legs, once, walk
+from omniroute.routing.terms import Terms
 from omniroute.routing.wildcards import compiled, is_pattern, specificity
 from omniroute.standing import Running, Standings, priced
 
@@ -37,6 +51,10 @@ class AccountTable(Protocol):
         """Usable accounts of a provider, first choice first."""
         ...
 
+    def why_none(self, provider: str) -> str:
+        """Why there are none."""
+        ...
+
 
 class Router:
     def __init__(
@@ -47,11 +65,17 @@ class Router:
         aliases: Mapping[str, str],
         transports: Mapping[str, Transport],
         default_transport: str,
+        terms: Terms | None = None,
+        last_resort: str | None = None,
     ) -> None:
+        """`terms` hold for what is no combo. `last_resort` is asked for what nothing else could answer."""
         self._registry = registry
         self._accounts = accounts
         self._transports = transports
         self._default_transport = default_transport
+        self._terms = terms or Terms()
+        self._last_resort = last_resort
+        self._orders = Orders(registry)
         self._aliases = {name: target for name, target in aliases.items() if not is_pattern(name)}
         patterns = [(name, target) for name, target in aliases.items() if is_pattern(name)]
         patterns.sort(key=lambda pair: (-specificity(pair[0]), pair[0]))
@@ -59,7 +83,7 @@ class Router:
         self._remembered: dict[str, Route] = {}
         self._listed: tuple[ListedModel, ...] | None = None
         self._served: dict[str, Mapping[str, ModelFacts]] = {}
-        self.standing = Standings(self._facts)
+        self.standing = Standings(self.facts_of)
 
     def forget(self) -> None:
         """Accounts or models have changed."""
@@ -80,19 +104,28 @@ class Router:
                     why="it is too long, or holds '..', control characters or a leading slash",
                     param="model",
                 )
-            route = self._resolve(model, seen=())
+            route = self._with_overview(self._resolve(model, seen=()))
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered = {}
             self._remembered[model] = route
         return route
 
-    def _resolve(self, model: str, seen: tuple[str, ...]) -> Route:
+    def _with_overview(self, route: Route) -> Route:
+        if self._last_resort is not None:
+            with contextlib.suppress(ModelNotFound):  # its provider may have no account now
+                route = replace(route, last_resort=self._resolve(self._last_resort, seen=()))
+        return replace(route, overview=overview_of(route))
+
+    def _resolve(self, model: str, seen: tuple[str, ...], suffix: str | None = None) -> Route:
         if model in seen:  # settings are checked for cycles at start; an alias made since then may close one
             raise ModelNotFound(f"the alias {model!r} leads back to itself", param="model")
         seen = (*seen, model)
         combo = self._registry.combos.get(model)
         if combo is not None:
-            return self._combo(combo, seen)
+            return self._combo(combo, seen, suffix)
+        base, colon, asked = model.rpartition(":")
+        if colon and (combo := self._registry.combos.get(base)) is not None:
+            return self._combo(combo, seen, asked)
         prefix, slash, rest = model.partition("/")
         provider = self._registry.prefixes.get(prefix) if slash and rest else None
         if provider is not None:
@@ -101,7 +134,7 @@ class Router:
                 return self._single(model, leg)
         target = self._alias(model)
         if target is not None:
-            return self._resolve(target, seen)
+            return self._resolve(target, seen, suffix)
         if provider is None:
             owners = self._owners(model)
             if len(owners) == 1 and (leg := self._leg(owners[0], model)) is not None:
@@ -111,13 +144,15 @@ class Router:
                 raise ModelNotFound(f"several providers serve {model!r}", fix=f"say which: {choices}", param="model")
         raise self._not_found(model)
 
-    def _combo(self, combo: "Combo", seen: tuple[str, ...]) -> Route:
+    def _combo(self, combo: "Combo", seen: tuple[str, ...], suffix: str | None) -> Route:
+        """`suffix` orders this combo, and those inside it that name none of their own."""
+        strategy = combo.strategy if suffix is None else self._orders.of(combo.name, suffix)
         by_target: dict[Target, Leg | Route] = {}
         names: dict[Target, str] = {}
         around: dict[Target, tuple[Target, ...]] = {}
-        observers = [combo.strategy]
+        observers = [strategy]
         for model in combo.models:
-            entry = self._entry(model, seen)
+            entry = self._entry(model, seen, suffix)
             by_target.setdefault(entry.target, entry)
             names.setdefault(entry.target, model)
             if isinstance(entry, Route):
@@ -126,8 +161,10 @@ class Router:
         return Route(
             name=combo.name,
             entries=tuple(by_target.values()),
-            strategy=combo.strategy,
+            strategy=strategy,
             is_combo=True,
+            terms=combo.terms,
+            counted=(Target(provider="", model=combo.name),),
             loss=combo.loss,
             by_target=by_target,
             targets=tuple(by_target),
@@ -136,24 +173,23 @@ class Router:
             observers=tuple(observers),
         )
 
-    def _entry(self, model: str, seen: tuple[str, ...]) -> "Leg | Route":
+    def _entry(self, model: str, seen: tuple[str, ...], suffix: str | None) -> "Leg | Route":
         """A combo's entry; one that leads nowhere stays in the list with its reason."""
         try:
-            route = self._resolve(model, seen)
+            route = self._resolve(model, seen, suffix)
         except ModelNotFound as error:
             return Leg(target=Target(provider="", model=model), candidates=(), reason=error.text)
         return route if route.is_combo else route.entries[0]
 
-    @staticmethod
-    def _single(model: str, leg: Leg) -> Route:
+    def _single(self, model: str, leg: Leg) -> Route:
         if not leg.candidates:
             raise ModelNotFound(
                 f"nothing can serve {model!r}",
                 why=leg.reason,
-                fix=f"omniroute account add {leg.target.provider} --api-key-stdin",
+                fix=f"omniroute account add {leg.target.provider}, or see `omniroute account list`",
                 param="model",
             )
-        return Route(name=model, entries=(leg,))
+        return Route(name=model, entries=(leg,), terms=self._terms)
 
     def _alias(self, model: str) -> str | None:
         exact = self._aliases.get(model)
@@ -183,9 +219,7 @@ class Router:
         if known is None and not provider.facts.any_model:
             return None
         reason = (
-            f"no account of provider {provider_name!r} has it"
-            if accounts
-            else f"provider {provider_name!r} has no account"
+            f"no account of provider {provider_name!r} has it" if accounts else self._accounts.why_none(provider_name)
         )
         return Leg(target=target, candidates=(), reason=reason)
 
@@ -195,7 +229,7 @@ class Router:
         live = None if account.models is None else next((m for m in account.models if m.id == leg.model), None)
         if live is None and not provider.facts.any_model and (account.models is not None or known is None):
             return None
-        facts = self._priced(leg, known or live)
+        facts = self._priced(leg, live or known)
         transport = provider.facts.transport or self._default_transport
         return Candidate(
             target=replace(leg, account=account.name),
@@ -206,13 +240,15 @@ class Router:
             transport=self._transports[transport],
             adapts=provider.adapts(facts),
             leg=leg,
+            bucket=provider.bucket(facts),
+            timeouts=_timeouts(provider.facts, facts),
         )
 
     def _priced(self, leg: Target, known: ModelFacts | None) -> ModelFacts:
         price = self._registry.prices.get((leg.provider, leg.model))
         return priced(known or ModelFacts(id=leg.model), price)
 
-    def _facts(self, target: Target) -> ModelFacts | None:
+    def facts_of(self, target: Target) -> ModelFacts | None:
         """What is known of a leg's or candidate's model; None for a combo."""
         if target.provider not in self._registry.providers:
             return None
@@ -235,8 +271,7 @@ class Router:
         live = [account.models for account in self._accounts.of(provider_name)]
         shown_by_facts = not live or any(models is None for models in live)
         found = dict(known) if shown_by_facts else {}
-        for model in itertools.chain.from_iterable(models or () for models in live):
-            found.setdefault(model.id, known.get(model.id, model))
+        found |= {model.id: model for model in itertools.chain.from_iterable(models or () for models in live)}
         self._served[provider_name] = found
         return found
 
@@ -265,7 +300,7 @@ class Router:
 
     def begin(self, route: Route, candidate: Candidate, now_s: float) -> Running:
         """An attempt at one of the route's candidates is being sent."""
-        targets = (candidate.target, candidate.leg, *route.around.get(candidate.leg, ()))
+        targets = (candidate.target, candidate.leg, *route.around.get(candidate.leg, ()), *route.counted)
         pool = self._registry.account_strategies.get(candidate.leg.provider)
         return self.standing.begin(targets, now_s, route.observers if pool is None else (*route.observers, pool))
 
@@ -284,6 +319,8 @@ class Router:
                     created_s=model.created_s,
                     context_tokens=model.context_tokens,
                     max_output_tokens=model.max_output_tokens,
+                    capabilities=model.capabilities,
+                    price=self._priced(Target(provider=provider, model=model.id), model).price,
                 )
                 for provider in self._registry.providers
                 if self._accounts.of(provider)
@@ -292,6 +329,18 @@ class Router:
             self._listed = tuple({entry.id: entry for entry in (*models, *aliases, *combos)}.values())
         return self._listed
 
+    def name_of(self, target: Target) -> str:
+        """As a client may ask for it: `prefix/model`."""
+        return f"{self._prefix(target.provider)}/{target.model}"
+
     def _prefix(self, provider_name: str) -> str:
         aliases = self._registry.providers[provider_name].facts.aliases
         return aliases[0] if aliases else provider_name
+
+
+NO_TIMEOUTS = TimeoutFacts()
+
+
+def _timeouts(provider: ProviderFacts, model: ModelFacts) -> TimeoutFacts:
+    """The nearest statement about each: of the settings for the model, of the facts for it, of the provider."""
+    return provider.model_timeouts.get(model.id, NO_TIMEOUTS).over(model.timeouts.over(provider.timeouts))

@@ -14,11 +14,13 @@ from omniroute.contracts import (
     RouteContext,
     Strategy,
     Target,
+    TimeoutFacts,
     Translator,
     Transport,
 )
+from omniroute.routing.terms import Terms
 
-__all__ = ["Candidate", "Leg", "Route", "legs", "once", "walk"]
+__all__ = ["Candidate", "Leg", "Overview", "Route", "dead_ends", "legs", "once", "walk"]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The provider may want the request changed; False allows relaying without decoding."""
     leg: Target
     """Itself without the account."""
+    bucket: str | None = None
+    """What the provider calls the quota it counts for; None was not looked up."""
+    timeouts: TimeoutFacts = TimeoutFacts()
+    """The model's, else the provider's; where both say nothing the settings hold."""
 
     @property
     def place(self) -> CredentialPlace:
@@ -59,6 +65,19 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
         return self.candidates if order is self.targets else map(self.by_target.__getitem__, order)
 
 
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What all candidates of a route have and lack, so that a request need not ask each of them."""
+
+    by_target: Mapping[Target, Candidate] = {}
+    """Every candidate."""
+    lacking: frozenset[str] = frozenset()
+    """Words of `ModelFacts.capabilities` that at least one candidate is known to lack."""
+    smallest_window: int | None = None
+    """Tokens; None where no window is known."""
+    cheapest_rate: float | None = None
+    """Dollars per million tokens of a prompt nobody has seen yet, at the cheapest; None where no price is known."""
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Where a model string leads."""
 
@@ -77,6 +96,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """The combos inside this one that each leg is in."""
     observers: tuple[Strategy, ...] = ()
     """The strategies of this combo and those inside it."""
+    terms: Terms = Terms()
+    overview: Overview = Overview()
+    """Of the route that a model string leads to; empty for what is inside it."""
+    last_resort: "Route | None" = None
+    """Where a request goes when nothing here could answer it."""
+    counted: tuple[Target, ...] = ()
+    """The combo itself, where it is one."""
 
     @property
     def target(self) -> Target:
@@ -104,6 +130,16 @@ def legs(route: Route) -> Iterator[tuple[Target, tuple[Target, ...]]]:
             yield target, ()
         else:
             yield from ((leg, (target, *inner)) for leg, inner in legs(entry))
+
+
+def dead_ends(route: Route) -> Iterator[tuple[str, str]]:
+    """Each entry that nobody serves, by the name it was asked for, and why."""
+    for entry in route.entries:
+        if isinstance(entry, Route):
+            yield from dead_ends(entry)
+        elif not entry.candidates:
+            target = entry.target
+            yield route.names.get(target) or f"{target.provider}/{target.model}", entry.reason
 
 
 def once(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
