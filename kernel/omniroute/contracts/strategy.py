@@ -111,7 +111,8 @@ class Strategy(Protocol):
     """Orders targets. Sync, microseconds, on the event loop: no I/O, no clock, no randomness but what `context` brings.
 
     One instance per combo, and per provider for its accounts, built as `strategy_type(options)`. Every order is asked for
-    when it is needed: that of accounts when it is the turn of their entry in the combo.
+    when it is needed: that of accounts when it is the turn of their entry in the combo. Dry runs ask a `copy.deepcopy`, so that
+    no turn is counted: what an instance remembers must be its own and can be copied.
     """
 
     name: str

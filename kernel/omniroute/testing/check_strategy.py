@@ -1,5 +1,6 @@
 """What the kernel expects of every strategy."""
 
+import copy
 import itertools
 import re
 from collections import Counter
@@ -36,8 +37,8 @@ def check_strategy(strategy_type: type[Strategy], options: msgspec.Struct | None
     """Raise `AssertionError` saying what the kernel cannot work with.
 
     `order` must give all targets, each once, and leave its argument alone; two instances with one history must agree (time
-    and chance come in through `context` alone); `observe` must take any outcome. `options` replaces
-    `strategy_type.options_type()` for strategies whose options have no defaults.
+    and chance come in through `context` alone); `observe` must take any outcome; a `copy.deepcopy` must be a strategy of its
+    own, for dry runs ask one. `options` replaces `strategy_type.options_type()` for strategies whose options have no defaults.
     """
     name = strategy_type.name
     assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name), f"name {name!r}: lower-case words joined by hyphens"
@@ -46,6 +47,9 @@ def check_strategy(strategy_type: type[Strategy], options: msgspec.Struct | None
     assert histories[0] == histories[1], (
         f"{name}: two instances with the same options and history order differently; take time from `context.now_s`"
         " and chance from `context.draw`"
+    )
+    assert _history(strategy_type(options), rehearse=True) == histories[0], (
+        f"{name}: asking a copy.deepcopy of it changes what it answers; keep its state in the object, not in its class or module"
     )
 
 
@@ -63,13 +67,15 @@ def _options(strategy_type: type[Strategy], options: msgspec.Struct | None) -> m
         raise AssertionError(f"{kind.__name__}: give each option a default, or hand `options` to this check") from error
 
 
-def _history(strategy: Strategy) -> list[tuple[Target, ...]]:
+def _history(strategy: Strategy, *, rehearse: bool = False) -> list[tuple[Target, ...]]:
     orders = []
     draw = itertools.cycle(DRAWS).__next__
     for turn in range(12):
         targets = list(TARGETS[: 1 + turn % len(TARGETS)])
         context = _context(turn, draw)
         given = tuple(targets)
+        if rehearse:
+            _copied(strategy).order(targets, _context(turn, itertools.cycle(DRAWS).__next__))
         order = tuple(strategy.order(targets, context))
         assert tuple(targets) == given, f"{strategy.name}: order() changed the list it was given"
         _assert_permutation(strategy.name, given, order)
@@ -77,6 +83,15 @@ def _history(strategy: Strategy) -> list[tuple[Target, ...]]:
         for outcome in _outcomes(order[0], turn):
             strategy.observe(outcome)
     return orders
+
+
+def _copied(strategy: Strategy) -> Strategy:
+    try:
+        return copy.deepcopy(strategy)
+    except Exception as error:
+        raise AssertionError(
+            f"{strategy.name}: copy.deepcopy cannot copy it, so it cannot be rehearsed: {error}"
+        ) from error
 
 
 def _context(turn: int, draw: Callable[[], float]) -> RouteContext:

@@ -2,7 +2,8 @@
 
 `demo/echo` repeats the last words of the user. `demo/coder` knows a handful of snippets, thinks aloud, and calls tools when it
 is offered some (two at once when asked for "parallel"). The rest are for drills: `demo/slow` takes its time, `demo/429` is
-always busy, `demo/truncate` breaks off in the middle, `demo/stall` begins an answer and falls silent.
+always busy, `demo/truncate` breaks off in the middle, `demo/stall` begins an answer and falls silent, `demo/refuse` takes no
+connection.
 
 They answer through a transport of their own, in OpenAI's chat dialect, so that a request takes the whole way an upstream's
 does.
@@ -48,7 +49,9 @@ FACTS = ProviderFacts(
         _model("429", "Drill: always busy"),
         _model("truncate", "Drill: breaks off"),
         _model("stall", "Drill: falls silent"),
+        _model("refuse", "Drill: cannot be reached"),
     ),
+    drills={"well": "coder", "429": "429", "truncate": "truncate", "stall": "stall", "refuse": "refuse"},
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 import msgspec
 
-from omniroute.api import HttpRequest
+from omniroute.api import HttpRequest, UpstreamUnreachable
 from omniroute_provider_demo.answers import coder, echo
 from omniroute_provider_demo.wire import Answer, ChatBody, chunks, error_body, whole
 
@@ -86,8 +86,10 @@ class DemoTransport:
             message = "the demo model 429 is always busy"
             headers = {**JSON, "retry-after": RETRY_AFTER_S}
             return self._stream(429, headers, [error_body(message, "rate_limit_error", "rate_limit_exceeded")])
+        if body.model == "refuse":
+            raise UpstreamUnreachable("the upstream cannot be reached", why="the demo model refuse takes no connection")
         if body.model not in MODELS:
-            known = ", ".join([*MODELS, "429", "stall"])
+            known = ", ".join([*MODELS, "429", "stall", "refuse"])
             message = f"the demo has no model {body.model!r}; it has {known}"
             return self._refuse(404, message, "invalid_request_error", "model_not_found")
         answer = MODELS[body.model](body)

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from omniroute.api import HttpRequest, HttpResponse, RateLimited, Settings, SettingsError
+from omniroute.api import HttpRequest, HttpResponse, RateLimited, Settings, SettingsError, UpstreamUnreachable
 from omniroute.testing import FakeClock, check_provider
 from omniroute_provider_demo import FACTS, register_providers, register_transports
 from omniroute_provider_demo.transport import DemoTransport
@@ -135,6 +135,17 @@ async def test_stall_says_nothing_until_it_is_closed(stream):
     assert await reading is None
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_refuse_takes_no_connection(stream):
+    with pytest.raises(UpstreamUnreachable):
+        await DemoTransport(slow_delay_s=0).send(request("refuse", stream=stream))
+
+
+def test_every_drill_names_a_model_there_is():
+    assert FACTS.drills.keys() == {"well", "429", "stall", "truncate", "refuse"}
+    assert set(FACTS.drills.values()) <= {model.id for model in FACTS.models}
+
+
 async def test_stall_can_be_cancelled():
     answering = await DemoTransport(slow_delay_s=0).send(request("stall", stream=True))
     reading = asyncio.create_task(anext(answering.chunks(), None))
@@ -211,7 +222,7 @@ def test_it_passes_the_check_every_provider_must_pass():
 
 
 def test_every_model_in_the_facts_answers():
-    assert {model.id for model in FACTS.models} == {"echo", "coder", "slow", "429", "truncate", "stall"}
+    assert {model.id for model in FACTS.models} == {"echo", "coder", "slow", "429", "truncate", "stall", "refuse"}
 
 
 @pytest.mark.parametrize(("section", "delay_s"), [({}, 0.05), ({"slow_delay_s": 2}, 2)])
