@@ -7,20 +7,35 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
+from omniroute.clock import Watch
 from omniroute.contracts import Framing, HttpResponse, Translator, UpstreamStream
-from omniroute.errors import UpstreamError, UpstreamGarbled
+from omniroute.envelope import Enveloped, opened
+from omniroute.errors import UnexpectedContentType, UpstreamError, UpstreamGarbled
 from omniroute.exchange import Exchange
-from omniroute.model import ChatResponse, ToolCallPart, Usage
+from omniroute.model import (
+    ChatResponse,
+    Event,
+    ReasoningDelta,
+    TextDelta,
+    ToolArgumentsDelta,
+    ToolCallPart,
+    Usage,
+)
 from omniroute.passport import Passports
 from omniroute.routing import Candidate
 from omniroute.shaping import Shaped
-from omniroute.streaming import Incoming, Passage, Relay, Translation, collect, explode
+from omniroute.streaming import Incoming, Passage, Relay, Translation, collect, explode, in_client_names
 from omniroute.transport import read_whole
 
 __all__ = ["Answer", "Answers", "Opened"]
 
 ERROR_BODY_BYTES = 64 * 1024
 WHOLE_BODY_BYTES = 64 * 1024 * 1024
+OPENING_BYTES = 8 * 1024 * 1024
+"""Of a stream before its first content."""
+UNTYPED = frozenset({"", "text/plain", "application/octet-stream"})
+"""Content types that say nothing: some upstreams send JSON under them."""
+CONTENT = (TextDelta, ReasoningDelta, ToolArgumentsDelta)
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -51,43 +66,60 @@ class Answers:
         self._passports = passports
 
     async def read(
-        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream
+        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream, watch: Watch
     ) -> Answer | Opened:
-        """Up to the first content event of a stream, or all of a whole answer. Raises what the provider makes of a refusal."""
+        """Up to the first content event of a stream, or all of a whole answer. Raises what the provider makes of a refusal.
+
+        `watch` waits for the first content; where that is not all there is to wait for, it goes on with the idle clock.
+        """
+        try:
+            return await self._read(exchange, candidate, shaped, stream, watch)
+        except UpstreamError as error:
+            in_client_names(error, shaped.outgoing.tool_names)
+            raise
+
+    async def _read(
+        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream, watch: Watch
+    ) -> Answer | Opened:
         assert exchange.head is not None
         if stream.status != 200:
             raise await _refusal(stream, candidate)
         framing = self._framings[candidate.translator.framing]
+        if (envelope := candidate.provider.facts.envelope) is not None:
+            framing = Enveloped(framing, envelope)
         if not stream.headers.get("content-type", "").startswith(framing.content_type):
-            return await self._whole(exchange, candidate, shaped, stream)
+            _check_kind(stream)
+            return await self._whole(exchange, candidate, shaped, stream, watch)
         if exchange.head.stream:
             return await self._open(exchange, candidate, shaped, stream, framing)
-        response = await _gather(stream, framing, candidate.translator)
+        response = await _gather(stream, framing, candidate.translator, watch, exchange.patience.idle_s)
         return self._encoded(exchange, candidate, shaped, response)
 
     # --- whole answers ------------------------------------------------------------------------------------------------
 
-    async def _whole(self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream) -> Answer:
+    async def _whole(
+        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream, watch: Watch
+    ) -> Answer:
         assert exchange.head is not None
         upstream = candidate.translator
-        body = await read_whole(stream, WHOLE_BODY_BYTES)
-        if len(body) > WHOLE_BODY_BYTES:
-            raise UpstreamGarbled(f"the upstream's answer is longer than {WHOLE_BODY_BYTES} bytes")
+        body = await _body(stream, watch, exchange.patience.idle_s)
+        if (envelope := candidate.provider.facts.envelope) is not None:
+            body = opened(body, envelope)
         if exchange.operation == "count_tokens":
             return Answer(body=exchange.translator.encode_token_count(upstream.decode_token_count(body)), usage=None)
-        as_it_is = shaped.request is None and not exchange.head.stream and not candidate.provider.facts.is_quirky
+        as_it_is = shaped.request is None and not exchange.head.stream and not _bends_rules(candidate)
         if as_it_is and not upstream.needs_rewrite(body):
             usage = upstream.decode_usage(body)
-            watch = self._passports.watcher(upstream.dialect, candidate.target.provider)
-            if watch is not None:
-                watch(body)
+            note = self._passports.watcher(upstream.dialect, candidate.target)
+            if note is not None:
+                note(body)
             return Answer(body=body, usage=usage)
         return self._encoded(exchange, candidate, shaped, upstream.decode_response(body))
 
     def _encoded(self, exchange: Exchange, candidate: Candidate, shaped: Shaped, response: ChatResponse) -> Answer:
         assert exchange.head is not None
         exchange.relayed = False
-        self._passports.remember_parts(response.parts, candidate.target.provider)
+        self._passports.remember_parts(response.parts, candidate.target)
         response = _with_names(response, shaped.outgoing.tool_names)
         client = exchange.translator
         if not exchange.head.stream:
@@ -105,38 +137,47 @@ class Answers:
         """Read up to the first content event; what comes before it is held back."""
         passage: Passage
         relay: Relay | None = None
-        if shaped.request is None and not candidate.provider.facts.is_quirky:
-            watch = self._passports.watcher(candidate.translator.dialect, candidate.target.provider)
+        if shaped.request is None and not _bends_rules(candidate):
+            watch = self._passports.watcher(candidate.translator.dialect, candidate.target)
             passage = relay = Relay(framing, candidate.translator.tap(), watch, self._client_framing(exchange))
         else:
             passage = self._translation(exchange, candidate, shaped, framing)
-        seen, held, closed = b"", b"", False
+        seen, held, closed = bytearray(), bytearray(), False
         chunks = stream.chunks()
         async for data in chunks:
             seen += data
+            if len(seen) > OPENING_BYTES:
+                raise UpstreamGarbled(f"the upstream's stream has no content in its first {OPENING_BYTES} bytes")
             held += passage.feed(data)
             if relay is not None and relay.needs_rewrite:
                 exchange.relayed, relay = False, None
                 passage = self._translation(exchange, candidate, shaped, framing)
-                held = passage.feed(seen)
+                held = bytearray(passage.feed(bytes(seen)))
             if passage.content or passage.ended:
                 break
         else:
-            held, closed = held + passage.close(), True
-        return Opened(stream=stream, chunks=chunks, passage=passage, held=held, closed=closed)
+            held += passage.close()
+            closed = True
+        return Opened(stream=stream, chunks=chunks, passage=passage, held=bytes(held), closed=closed)
 
     def _translation(self, exchange: Exchange, candidate: Candidate, shaped: Shaped, framing: Framing) -> Translation:
-        provider = candidate.target.provider
+        maker = candidate.target
         return Translation(
             Incoming(framing, candidate.translator.response_decoder()),
             exchange.translator.response_encoder(exchange.request()),
             self._client_framing(exchange),
             shaped.outgoing.tool_names,
-            lambda event: self._passports.remember(event, provider),
+            lambda event: self._passports.remember(event, maker),
         )
 
     def _client_framing(self, exchange: Exchange) -> Framing:
         return self._framings[exchange.translator.stream_framing(exchange.params)]
+
+
+def _bends_rules(candidate: Candidate) -> bool:
+    """Its answers cannot go on as they are."""
+    facts = candidate.provider.facts
+    return facts.is_quirky or facts.envelope is not None
 
 
 async def _refusal(stream: UpstreamStream, candidate: Candidate) -> UpstreamError:
@@ -148,17 +189,59 @@ async def _refusal(stream: UpstreamStream, candidate: Candidate) -> UpstreamErro
     )
 
 
-async def _gather(stream: UpstreamStream, framing: Framing, upstream: Translator) -> ChatResponse:
+def _check_kind(stream: UpstreamStream) -> None:
+    """Raises `UnexpectedContentType` for what cannot be an answer: a login page, a captcha, a proxy's apology."""
+    kind = stream.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in UNTYPED or kind.endswith(("/json", "+json")):
+        return
+    raise UnexpectedContentType(
+        f"the upstream answered with {kind[:80]!a} instead of JSON",
+        why="something else answers at its address: a login page, a captcha, a proxy",
+        fix="check the provider's base_url and the network in between",
+    )
+
+
+async def _body(stream: UpstreamStream, watch: Watch, idle_s: float) -> bytes:
+    """All of a whole answer. Blank bytes before it are some upstreams' sign of life, and no content."""
+    parts: list[bytes] = []
+    size, begun = 0, False
+    async for data in stream.chunks():
+        parts.append(data)
+        size += len(data)
+        if size > WHOLE_BODY_BYTES:
+            raise _too_long()
+        if begun:
+            watch.touch()
+        elif not data.isspace():
+            begun = True
+            watch.allow(idle_s)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _gather(
+    stream: UpstreamStream, framing: Framing, upstream: Translator, watch: Watch, idle_s: float
+) -> ChatResponse:
     """A stream to its end, folded; for clients that want the answer whole."""
     incoming = Incoming(framing, upstream.response_decoder())
-    events, size = [], 0
+    events: list[Event] = []
+    size, begun = 0, False
     async for data in stream.chunks():
         size += len(data)
         if size > WHOLE_BODY_BYTES:
-            raise UpstreamGarbled(f"the upstream's answer is longer than {WHOLE_BODY_BYTES} bytes")
-        events += incoming.feed(data)
+            raise _too_long()
+        found = incoming.feed(data)
+        events += found
+        if begun:
+            watch.touch()
+        elif any(isinstance(event, CONTENT) for event in found):
+            begun = True
+            watch.allow(idle_s)
     events += incoming.close()
     return collect(events)
+
+
+def _too_long() -> UpstreamGarbled:
+    return UpstreamGarbled(f"the upstream's answer is longer than {WHOLE_BODY_BYTES} bytes")
 
 
 def _with_names(response: ChatResponse, names: Mapping[str, str]) -> ChatResponse:

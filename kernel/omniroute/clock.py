@@ -1,6 +1,7 @@
 """A clock on an await: ends it when nothing happened for so long. Cheap to touch, as it is touched per chunk."""
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Self
 
@@ -10,16 +11,22 @@ __all__ = ["Watch"]
 class Watch:
     """`with Watch(seconds) as watch:` raises `TimeoutError` inside the block once `seconds` passed since the last `touch()`.
 
-    0 never fires. `pause()` stops the clock until the next `touch()`. One timer is armed at a time and re-armed when it
-    finds that it came too early, so a touch is one store.
+    0 never fires. `pause()` stops the clock until the next `touch()`, `allow(seconds)` goes on with another patience. With
+    `limit_s` the block ends that long after it began, whatever happens in it. One timer is armed at a time and re-armed when
+    it finds that it came too early, so a touch is one store.
     """
 
-    __slots__ = ("_armed", "_expired", "_last_s", "_loop", "_seconds", "_task")
+    __slots__ = ("_armed", "_expired", "_last_s", "_limit_s", "_loop", "_seconds", "_task", "_until_s", "limit_reached", "renewed")  # fmt: skip
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, limit_s: float = 0.0) -> None:
         self._seconds = seconds
+        self._limit_s = limit_s
         self._expired = False
         self._armed: asyncio.TimerHandle | None = None
+        self.limit_reached = False
+        """It was `limit_s` that ended the block."""
+        self.renewed = False
+        """`allow` was called."""
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -27,8 +34,8 @@ class Watch:
         assert task is not None
         self._task = task
         self._last_s: float | None = self._loop.time()
-        if self._seconds:
-            self._armed = self._loop.call_later(self._seconds, self._look)
+        self._until_s = self._last_s + self._limit_s if self._limit_s else math.inf
+        self._arm(self._due_s(self._last_s))
         return self
 
     def touch(self) -> None:
@@ -37,16 +44,30 @@ class Watch:
     def pause(self) -> None:
         self._last_s = None
 
+    def allow(self, seconds: float) -> None:
+        """From now on so many seconds may pass between two touches."""
+        self.renewed = True
+        self._seconds = seconds
+        self._last_s = self._loop.time()
+        if self._armed is not None:
+            self._armed.cancel()
+        self._arm(self._due_s(self._last_s))
+
+    def _due_s(self, last_s: float) -> float:
+        return min(last_s + self._seconds, self._until_s) if self._seconds else self._until_s
+
+    def _arm(self, due_s: float) -> None:
+        self._armed = None if due_s == math.inf else self._loop.call_at(due_s, self._look)
+
     def _look(self) -> None:
-        if self._last_s is None:
-            self._armed = self._loop.call_later(self._seconds, self._look)
-            return
-        due = self._last_s + self._seconds
-        if due > self._loop.time():
-            self._armed = self._loop.call_at(due, self._look)
+        now_s = self._loop.time()
+        due_s = self._due_s(now_s if self._last_s is None else self._last_s)
+        if due_s > now_s:
+            self._arm(due_s)
             return
         self._armed = None
         self._expired = True
+        self.limit_reached = now_s >= self._until_s
         self._task.cancel()
 
     def __exit__(
@@ -55,4 +76,7 @@ class Watch:
         if self._armed is not None:
             self._armed.cancel()
         if self._expired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise TimeoutError(f"nothing happened for {self._seconds:g} s") from error
+            said = (
+                f"it took more than {self._limit_s:g} s" if self.limit_reached else f"nothing for {self._seconds:g} s"
+            )
+            raise TimeoutError(said) from error

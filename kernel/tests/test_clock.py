@@ -61,3 +61,34 @@ async def test_an_error_inside_comes_through_and_the_timer_is_gone():
     done = asyncio.Event()
     asyncio.get_running_loop().call_later(0.03, done.set)
     await done.wait()
+
+
+async def test_a_limit_ends_the_block_however_busy_it_is():
+    loop = asyncio.get_running_loop()
+    with pytest.raises(TimeoutError, match=r"more than 0\.05 s"), Watch(0.02, limit_s=0.05) as watch:
+        while True:
+            watch.touch()
+            await asyncio.sleep(0)
+    assert watch.limit_reached
+    began = loop.time()
+    with pytest.raises(TimeoutError), Watch(0, limit_s=0.02) as watch:
+        watch.pause()
+        await asyncio.Event().wait()
+    assert loop.time() - began < 1
+
+
+@pytest.mark.parametrize(("first_s", "then_s"), [(5, 0.02), (0, 0.02), (0.02, 0.06)])
+async def test_another_patience_holds_at_once(first_s, then_s):
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(TimeoutError, match=f"nothing for {then_s:g} s"), Watch(first_s) as watch:
+        watch.allow(then_s)
+        await asyncio.Event().wait()
+    assert then_s * 0.9 <= loop.time() - began < 1
+    assert (watch.renewed, watch.limit_reached) == (True, False)
+
+
+async def test_a_patience_without_end_leaves_the_limit():
+    with pytest.raises(TimeoutError, match="more than"), Watch(0.01, limit_s=0.05) as watch:
+        watch.allow(0)
+        await asyncio.Event().wait()

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Close", "Hang", "Reply", "Reset", "Script", "Send", "Step", "Stream", "WaitFor"]
+__all__ = ["Close", "Hang", "Pause", "Reply", "Reset", "Script", "Send", "Step", "Stream", "WaitFor"]
 
 REASONS = {200: "OK", 301: "Moved Permanently", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -30,6 +30,12 @@ class Close(msgspec.Struct, frozen=True):
 
 class Reset(msgspec.Struct, frozen=True):
     """Break the connection (RST)."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Nothing, for so long: an upstream that is slow by itself. For facts to wait for there is `WaitFor`."""
+
+    seconds: float
 
 
 class WaitFor(msgspec.Struct, frozen=True):
@@ -66,7 +72,7 @@ class Stream(msgspec.Struct, frozen=True):
     end: bool = True
 
 
-Step: TypeAlias = Send | Hang | Close | Reset | WaitFor
+Step: TypeAlias = Send | Hang | Close | Pause | Reset | WaitFor
 Script: TypeAlias = Reply | Stream | Step | Sequence[Reply | Stream | Step]
 
 

@@ -17,7 +17,7 @@ from typing import Literal, Self, TypeAlias, cast
 import msgspec
 
 from omniroute.testing.received import MalformedRequest, ReceivedRequest, parse
-from omniroute.testing.scripts import Close, Hang, Reply, Reset, Script, Send, Step, WaitFor, steps
+from omniroute.testing.scripts import Close, Hang, Pause, Reply, Reset, Script, Send, Step, WaitFor, steps
 
 __all__ = ["Answer", "Connection", "FakeUpstream", "Validator"]
 
@@ -293,10 +293,13 @@ class Connection(asyncio.Protocol):
         match step:
             case Send(data):
                 transport.write(data)
+                await asyncio.sleep(0)  # an endless script must not keep the loop from hearing that the peer has gone
                 await self._writable.wait()
                 self.sent_bytes += len(data)
             case Hang():
                 await self._upstream.wait_for_release()
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
             case WaitFor(event):
                 await event.wait()
             case Close():
