@@ -33,7 +33,8 @@ class ControlClient:
     def __init__(self, *, timeout_s: float = TIMEOUT_S, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
         self._timeout_s = timeout_s
         self._max_answer_bytes = max_answer_bytes
-        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._clients: dict[tuple[bool, str | None], httpx.AsyncClient] = {}
+        """By whether they stay on this machine, and by proxy."""
         self._opening = asyncio.Lock()
 
     async def send(self, request: HttpRequest, *, timeout_s: float | None = None) -> HttpResponse:
@@ -82,14 +83,15 @@ class ControlClient:
             raise UpstreamUnreachable(f"{_host(request)} cannot be reached", why=type(error).__name__) from error
 
     async def _client(self, request: HttpRequest) -> "httpx.AsyncClient":
-        local = is_loopback_url(request.url)
+        kind = is_loopback_url(request.url), request.proxy
         async with self._opening:
-            if local not in self._clients:  # in a thread: importing httpx and reading certificates takes 100 ms
-                self._clients[local] = await asyncio.to_thread(_open_client, use_environment=not local)
-            return self._clients[local]
+            if kind not in self._clients:  # in a thread: importing httpx and reading certificates takes 100 ms
+                use_environment = not kind[0] and request.proxy is None
+                self._clients[kind] = await asyncio.to_thread(_open_client, request.proxy, use_environment)
+            return self._clients[kind]
 
 
-def _open_client(*, use_environment: bool) -> "httpx.AsyncClient":
+def _open_client(proxy: str | None, use_environment: bool) -> "httpx.AsyncClient":
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
     import httpx
@@ -100,6 +102,7 @@ def _open_client(*, use_environment: bool) -> "httpx.AsyncClient":
         timeout=TIMEOUT_S,
         follow_redirects=False,
         trust_env=use_environment,
+        proxy=proxy,
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
         limits=httpx.Limits(max_connections=32, max_keepalive_connections=4, keepalive_expiry=15.0),
     )

@@ -160,6 +160,15 @@ class DataDir:
         except OSError as error:
             raise _unusable(path, "read", error) from error
 
+    def remove_private(self, name: str) -> None:
+        """The file `name` is gone when this returns. Raises `StoreError`."""
+        path = self.path / name
+        try:
+            path.unlink(missing_ok=True)
+            sync_directory(self.path)
+        except OSError as error:
+            raise _unusable(path, "removed", error) from error
+
     def _close_to_others(self, path: Path, descriptor: int) -> None:
         try:
             os.chmod(descriptor, 0o600)

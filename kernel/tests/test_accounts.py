@@ -1,9 +1,10 @@
 import pytest
 
-from omniroute.accounts import Accounts
-from omniroute.contracts import Account, Credential, ModelFacts, Probe, ProviderFacts
+from omniroute.accounts import Accounts, Login
+from omniroute.accounts.rows import derived_base_url
+from omniroute.contracts import Account, Credential, ModelFacts, OAuthFacts, Probe, ProviderFacts
 from omniroute.credentials import Vault
-from omniroute.errors import Conflict, InvalidRequest
+from omniroute.errors import Conflict, InvalidRequest, NotFound
 from omniroute.provider import FactsProvider
 from omniroute.secret import Secret
 from omniroute.settings import AccountSettings, ProviderSettings, Settings
@@ -284,3 +285,145 @@ async def test_listeners_are_told_of_changes_and_of_nothing_else(loaded):
     await accounts.remove("acme", "nobody")
     await accounts.remove("acme", "work")
     assert told[1:] == [["acme/work", "open/builtin"]] * 2 + [["open/builtin"]]
+
+
+# --- what people set, names, tokens
+
+
+async def test_settings_of_an_account_are_edited_one_by_one_and_survive_a_restart(loaded):
+    accounts = await loaded()
+    await accounts.add("acme", "work", ONE)
+    await accounts.edit("acme/work", priority=3)
+    await accounts.edit("acme/work", paused=True, proxy=Secret("http://127.0.0.1:3128"))
+    await accounts.edit("acme/work", other_clients=True)
+    for table in (accounts, await loaded()):
+        account = table.get("acme/work")
+        assert (account.priority, account.paused, account.other_clients) == (3, True, True)
+        assert account.proxy == Secret("http://127.0.0.1:3128")
+        assert account.credential == ONE
+    assert (await accounts.edit("acme/work", proxy=Secret(""))).proxy is None
+
+
+@pytest.mark.parametrize(
+    ("account_id", "changes", "error", "message"),
+    [
+        pytest.param("acme/nobody", {"priority": 3}, NotFound, "no account is called 'acme/nobody'", id="nobody"),
+        pytest.param("open/builtin", {"priority": 3}, Conflict, "not in the database", id="not the database's"),
+        pytest.param("acme/work", {"priority": 0}, InvalidRequest, "between 1 and 100", id="priority"),
+        pytest.param("acme/work", {"proxy": Secret("socks5://x")}, InvalidRequest, "proxy", id="proxy"),
+    ],
+)
+async def test_what_cannot_be_edited_says_why(loaded, account_id, changes, error, message):
+    accounts = await loaded()
+    await accounts.add("acme", "work", ONE)
+    with pytest.raises(error, match=message):
+        await accounts.edit(account_id, **changes)
+
+
+async def test_a_renamed_account_is_sealed_for_its_new_name_and_the_old_one_is_gone(loaded):
+    accounts = await loaded()
+    await accounts.add("acme", "work", ONE, proxy=Secret("http://127.0.0.1:3128"))
+    accounts.set_models("acme/work", [ModelFacts(id="m1")])
+    renamed = await accounts.rename("acme/work", "home")
+    assert (renamed.id, renamed.credential, renamed.models) == ("acme/home", ONE, (ModelFacts(id="m1"),))
+    again = await loaded()
+    assert ids(again.of("acme")) == ["acme/home"]
+    assert not again.locked
+    await accounts.add("acme", "work", TWO)
+    with pytest.raises(Conflict, match="acme/work exists"):
+        await accounts.rename("acme/home", "work")
+    with pytest.raises(InvalidRequest, match="without a slash"):
+        await accounts.rename("acme/home", "a/b")
+
+
+async def test_a_renaming_cut_short_between_its_writes_is_gone_through_with(loaded, store):
+    accounts = await loaded()
+    await accounts.add("acme", "work", ONE)
+    row = await store.get("accounts", "acme/work")
+    await accounts.rename("acme/work", "home")
+    moved = await store.get("accounts", "acme/home")
+    await store.put("accounts", "acme/work", row.value)  # it was never removed
+    await store.put("accounts", "acme/home", moved.value[:-1] + b',"renamed_from":"acme/work"}')
+    again = await loaded()
+    assert ids(again.of("acme")) == ["acme/home"]
+    await again.add("acme", "work", TWO)
+    assert ids((await loaded()).of("acme")) == ["acme/home", "acme/work"]
+
+
+async def test_the_tokens_before_are_kept_for_a_week(loaded, store):
+    now = 1_800_000_000.0
+    accounts = await loaded(clock=lambda: now)
+    await accounts.add("acme", "work", ONE)
+    await accounts.write_tokens("acme/work", TWO, Login(), None)
+    assert b'"previous"' in (await store.get("accounts", "acme/work")).value
+    now += 8 * 86_400
+    await accounts.write_login("acme/work", Login(problem="upstream_failed"), None)
+    assert b'"previous"' not in (await store.get("accounts", "acme/work")).value
+    assert accounts.get("acme/work").credential == TWO
+
+
+# --- where a credential may go
+
+
+DERIVED = OAuthFacts(
+    client_id="c", token_url="https://v.example/t", base_url="{resource_url}/v1", base_url_hosts=("vendor.example",)
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "base_url"),
+    [
+        pytest.param("portal.vendor.example", "https://portal.vendor.example/v1", id="a host"),
+        pytest.param("https://vendor.example", "https://vendor.example/v1", id="a URL"),
+        pytest.param("https://vendor.example/", "https://vendor.example/v1", id="a slash at its end"),
+        pytest.param("evil.example", None, id="another domain"),
+        pytest.param("evilvendor.example", None, id="another domain that ends alike"),
+        pytest.param("vendor.example@evil.example", None, id="a user in it"),
+        pytest.param("http://vendor.example", None, id="no TLS"),
+        pytest.param("vendor.example:8443", None, id="another port"),
+        pytest.param("[::1", None, id="no URL"),
+        pytest.param(None, None, id="nothing"),
+    ],
+)
+def test_an_api_root_that_the_vendor_names_is_taken_within_its_own_domains_only(told, base_url):
+    metadata = {} if told is None else {"resource_url": told}
+    assert derived_base_url(DERIVED, metadata) == base_url
+
+
+async def test_the_root_of_an_account_is_its_own_else_the_settings_else_what_the_vendor_named_else_the_facts(loaded):
+    providers = {"acme": FactsProvider(facts("acme", oauth=DERIVED))}
+    told = Credential(access=Secret("t"), metadata={"resource_url": "portal.vendor.example"})
+    accounts = await loaded(providers=providers)
+    await accounts.add("acme", "own", told, base_url="http://127.0.0.1:9000/v1")
+    await accounts.add("acme", "told", told)
+    await accounts.add("acme", "plain", ONE)
+    assert {account.name: account.base_url for account in accounts.of("acme")} == {
+        "own": "http://127.0.0.1:9000/v1",
+        "told": "https://portal.vendor.example/v1",
+        "plain": "https://acme.example/v1",
+    }
+    table = {"acme": ProviderSettings(base_url="https://acme.example/v2")}
+    accounts = await loaded(Settings(providers=table), providers=providers)
+    assert {account.base_url for account in accounts.of("acme")} == {
+        "http://127.0.0.1:9000/v1",
+        "https://acme.example/v1",
+    }
+
+
+async def test_lists_of_models_that_are_equal_are_kept_once_and_change_the_table_once(loaded):
+    accounts = await loaded(providers={"acme": FactsProvider(facts("acme"))})
+    for name in ("one", "two", "three"):
+        await accounts.add("acme", name, ONE)
+    changes = []
+    accounts.on_change = lambda: changes.append(1)
+    accounts.set_model_lists(
+        {
+            "acme/one": [ModelFacts(id="m"), ModelFacts(id="n")],
+            "acme/two": [ModelFacts(id="m"), ModelFacts(id="n")],
+            "acme/three": [ModelFacts(id="other")],
+        }
+    )
+    lists = {account.name: account.models for account in accounts.of("acme")}
+    assert lists["one"] is lists["two"]
+    assert lists["three"] == (ModelFacts(id="other"),)
+    assert len(changes) == 1

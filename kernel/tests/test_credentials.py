@@ -1,7 +1,8 @@
 import pytest
 
 from omniroute.contracts import Credential
-from omniroute.credentials import CANARY_KEY, CANARY_TABLE, Vault, open_vault
+from omniroute.credentials import Vault, open_vault
+from omniroute.credentials.vault_key import CANARY_KEY, CANARY_TABLE
 from omniroute.datadir import DataDir
 from omniroute.errors import CredentialLocked, StoreError
 from omniroute.secret import Secret

@@ -1,66 +1,51 @@
 """How a credential is got and renewed, and who is calling."""
 
 from collections.abc import Generator, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import msgspec
 
-from omniroute.contracts.http import Headers, HttpRequest
-from omniroute.contracts.provider import Credential, ProviderFacts
+from omniroute.contracts.http import Headers
+from omniroute.contracts.limits import Limits
+from omniroute.contracts.provider import ProviderFacts
+from omniroute.contracts.signing_in import AuthStep, Credential
 from omniroute.contracts.translator import LossPolicy
 from omniroute.secret import Secret
 
 __all__ = [
     "AuthScheme",
-    "AuthStep",
     "Authenticator",
-    "AwaitRedirect",
     "ClientKey",
     "ClientKeys",
     "Principal",
-    "ShowUser",
-    "Sleep",
 ]
-
-
-class ShowUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the person signing in must see: a URL to open, a code to type."""
-
-    message: str
-    url: str | None = None
-    code: str | None = None
-
-
-class AwaitRedirect(msgspec.Struct, frozen=True, kw_only=True):
-    """Wait for the browser to come back to a loopback listener; resumes with the redirect's query as a mapping."""
-
-    path: str
-    port: int = 0
-    """0 is any free port."""
-    timeout_s: float = 600.0
-
-
-class Sleep(msgspec.Struct, frozen=True, kw_only=True):
-    seconds_s: float
-
-
-AuthStep: TypeAlias = HttpRequest | ShowUser | AwaitRedirect | Sleep
 
 
 class AuthScheme(Protocol):
     """How an upstream credential is got and renewed. Sync generators; the kernel does what they yield and sends the result.
 
-    An `HttpRequest` resumes with an `HttpResponse`, the others with None (`AwaitRedirect`: a mapping).
+    An `HttpRequest` resumes with an `HttpResponse` whatever its status, the other steps with what they say. An
+    `UpstreamError` is raised at a request that nobody answered. Generators are pure: time and randomness are steps too.
     """
 
     name: str
+    interactive: bool = False
+    """Signing in needs a person at a browser. Where a provider has several schemes, a key that was given goes to one that is
+    not, and a bare `account add` begins one that is."""
 
     def sign_in(self, facts: ProviderFacts, given: Mapping[str, Secret]) -> Generator[AuthStep, Any, Credential]:
-        """`given` is what the user supplied, e.g. `{"api_key": …}`. Raises `InvalidRequest` when something is missing."""
+        """`given` is what the user supplied: `api_key`, `access`, `refresh`, `expires_at`, `client_secret`.
+
+        Raises `InvalidRequest` when something is missing or the person refused, `UpstreamError` when the vendor did.
+        """
         ...
 
     def refresh(self, facts: ProviderFacts, credential: Credential) -> Generator[AuthStep, Any, Credential]:
-        """Return the credential unchanged when there is nothing to renew."""
+        """Return the credential unchanged when there is nothing to renew.
+
+        Raises `SignInRequired` when the vendor says that only a new sign-in helps, another `UpstreamError` when it did not
+        work this time. New tokens are yielded as `Keep` before anything else is done with them.
+        """
         ...
 
 
@@ -73,6 +58,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     loss: LossPolicy | None = None
     """What this key's requests may lose in translation; None leaves it to combo and settings."""
+    limits: Limits | None = None
+    """What this key may ask for."""
 
 
 class ClientKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +74,7 @@ class ClientKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_s: float | None = None
     revoked: bool = False
     loss: LossPolicy | None = None
+    limits: Limits | None = None
 
 
 class ClientKeys(Protocol):

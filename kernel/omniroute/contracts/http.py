@@ -40,6 +40,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    proxy: str | None = None
+    """URL of the HTTP proxy to go through, perhaps with a password. The kernel sets it, from the account; not in the repr."""
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.method} {self.url}, {len(self.body)} bytes)"

@@ -46,7 +46,7 @@ class ApiKeyAuthenticator:
             )
         for key in presented:
             if found := self._keys.match(key):
-                return Principal(key_id=found.id, name=found.name, loss=found.loss)
+                return Principal(key_id=found.id, name=found.name, loss=found.loss, limits=found.limits)
         if not self._required:
             return LOCAL
         if presented:
@@ -69,6 +69,7 @@ class ApiKeyScheme:
     """An upstream key somebody pasted: nothing to exchange, nothing to renew."""
 
     name = "api-key"
+    interactive = False
 
     def sign_in(self, facts: ProviderFacts, given: Mapping[str, Secret]) -> Generator[AuthStep, None, Credential]:
         yield from ()
