@@ -11,10 +11,12 @@ import msgspec
 
 from omniroute.accounts import Accounts
 from omniroute.addresses import is_loopback_url
+from omniroute.asking import Asking
 from omniroute.contracts import Account, HttpRequest, ModelFacts, Probe, Provider
 from omniroute.control import ControlClient
 from omniroute.errors import GatewayError
 from omniroute.logs import get_logger
+from omniroute.model_lists import read_list
 from omniroute.registry import Registry
 
 __all__ = ["Discovery", "Found"]
@@ -45,6 +47,7 @@ class Discovery:
         self._registry = registry
         self._accounts = accounts
         self._control = control
+        self._asking = Asking(control.send)
         self._last: tuple[Found, ...] = ()
 
     async def look(self) -> tuple[Found, ...]:
@@ -106,17 +109,8 @@ class Discovery:
     async def _models_of(self, provider: Provider, account: Account) -> tuple[ModelFacts, ...] | None:
         """What the account's server serves now; None when it does not say."""
         translator = self._registry.translators[provider.facts.dialect]
-        listing = provider.list_models(account, translator.credential)
-        if listing is None:
-            return None
-        headers = {**translator.default_headers(), **listing.request.headers}
         try:
-            response = await self._control.send(
-                msgspec.structs.replace(listing.request, headers=headers), timeout_s=LIST_TIMEOUT_S
-            )
-            if response.status != 200 and (error := provider.classify(response)) is not None:
-                raise error
-            return tuple(translator.decode_models(response.body))
+            return await read_list(self._asking, account, provider, translator, timeout_s=LIST_TIMEOUT_S)
         except GatewayError as error:
             log.warning("no model list", account=account.id, error=error.code, reason=error.message)
         except Exception as error:  # a plugin's fault

@@ -1,14 +1,17 @@
 """FactsProvider: an upstream made only of facts. Subclass it for the quirks that are not data."""
 
 import re
-from collections.abc import Mapping
-from urllib.parse import quote
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
 from omniroute.contracts import (
     Account,
+    AuthStep,
     Call,
+    Credential,
     CredentialPlace,
     HttpRequest,
     HttpResponse,
@@ -16,12 +19,14 @@ from omniroute.contracts import (
     ModelListing,
     Probe,
     ProviderFacts,
+    QuotaWindow,
 )
 from omniroute.errors import (
     AccountBlocked,
     ContextTooLong,
     CredentialRejected,
     InvalidRequest,
+    OutOfCredit,
     Overloaded,
     QuotaExhausted,
     RateLimited,
@@ -33,13 +38,14 @@ from omniroute.errors import (
     UpstreamRefused,
 )
 from omniroute.model import ChatRequest, Loss
-from omniroute.refusal import Refusal, read_refusal, retry_after_s
+from omniroute.refusal import Refusal, read_refusal, retry_after_s, wait_s
+from omniroute.system_text import as_user_text
 
 __all__ = ["FactsProvider", "retry_after_s"]
 
 STATUS: Mapping[int, type[UpstreamError]] = {
     401: CredentialRejected,
-    402: AccountBlocked,
+    402: OutOfCredit,
     403: AccountBlocked,
     404: UpstreamModelMissing,
     408: UpstreamFailed,
@@ -72,6 +78,9 @@ class FactsProvider:
     body. All are pure, and each may be overridden alone.
     """
 
+    means: ClassVar[Mapping[str, type[UpstreamError]]] = {}
+    """What this upstream's own error words mean, whatever the status: code, type, status or reason, in lower case."""
+
     def __init__(self, facts: ProviderFacts) -> None:
         self.facts = facts
         self._static_headers = {name.lower(): value for name, value in facts.headers.items()}
@@ -83,9 +92,11 @@ class FactsProvider:
         return (*self.facts.drops, *model.drops)
 
     def adapts(self, model: ModelFacts) -> bool:
-        return type(self).adapt is not FactsProvider.adapt or bool(self.dropped(model))
+        return type(self).adapt is not FactsProvider.adapt or bool(self.dropped(model)) or model.refuses_system
 
     def adapt(self, request: ChatRequest, model: ModelFacts) -> ChatRequest:
+        if model.refuses_system:
+            request = as_user_text(request)
         sampling = request.sampling
         refused = [name for name in self.dropped(model) if getattr(sampling, name) not in (None, ())]
         if not refused:
@@ -106,7 +117,7 @@ class FactsProvider:
             **self._static_headers,
             **self.credential_headers(call.account, call.credential_place),
         }
-        return HttpRequest(method=operation.method, url=self._url(call.account, path), headers=headers, body=call.body)
+        return HttpRequest(method=operation.method, url=self.url(call.account, path), headers=headers, body=call.body)
 
     def credential_headers(self, account: Account, place: CredentialPlace) -> Mapping[str, str]:
         """The header that carries the account's credential; empty for keyless accounts."""
@@ -115,7 +126,16 @@ class FactsProvider:
         place = self.facts.credential or place
         return {place.header: place.prefix + account.credential.access.reveal()}
 
-    def _url(self, account: Account, path: str) -> str:
+    def beside(self, account: Account, url: str, *, home: str) -> str:
+        """`url` of the vendor, which is not below the API root `home` that a plugin ships: on the account's own host, where
+        settings or account have another root. A credential goes nowhere its owner does not send it."""
+        own, stated = urlsplit(account.base_url), urlsplit(url)
+        hosts = () if self.facts.oauth is None else self.facts.oauth.base_url_hosts
+        if account.base_url == home or any(f".{own.hostname}".endswith(f".{host}") for host in hosts):
+            return url
+        return urlunsplit((own.scheme, own.netloc, stated.path, stated.query, ""))
+
+    def url(self, account: Account, path: str) -> str:
         url = f"{account.base_url}/{path}"
         if not self.facts.query:
             return url
@@ -130,11 +150,18 @@ class FactsProvider:
         if status < 400:
             return UpstreamGarbled(f"the upstream answered {status}, a redirect", why="redirects are never followed")
         refusal = read_refusal(response)
-        kind = kind_of(status, refusal)
+        kind = next((self.means[word] for word in refusal.codes if word in self.means), None) or kind_of(
+            status, refusal
+        )
         message = refusal.message or f"the upstream answered {status}"
         if kind is CredentialRejected:
             message = KEY_LIKE.sub("***", message)
         return kind(message, status=status, retry_after_s=refusal.retry_after_s)
+
+    @staticmethod
+    def wait_s(until_s: float, headers: Mapping[str, str]) -> float | None:
+        """Seconds from an answer's own `Date` to a Unix time; None where it has no date, and for a time that is past."""
+        return wait_s(until_s, headers)
 
     def bucket(self, model: ModelFacts) -> str:
         """Each model has limits of its own."""
@@ -147,10 +174,24 @@ class FactsProvider:
         if self.facts.operations is not None and "models" not in self.facts.operations:
             return None
         headers = {**self._static_headers, **self.credential_headers(account, place)}
-        return ModelListing(request=HttpRequest(method="GET", url=self._url(account, "models"), headers=headers))
+        return ModelListing(request=HttpRequest(method="GET", url=self.url(account, "models"), headers=headers))
 
     def probe(self) -> tuple[Probe, ...]:
         return ()
+
+    def quota(self, account: Account) -> HttpRequest | None:
+        return None
+
+    def read_quota(self, response: HttpResponse) -> Sequence[QuotaWindow]:
+        return ()
+
+    def read_rate_headers(self, headers: Mapping[str, str]) -> Sequence[QuotaWindow]:
+        return ()
+
+    def finish_sign_in(self, credential: Credential) -> Generator[AuthStep, Any, Credential]:
+        """Nothing more to do after a sign-in."""
+        yield from ()
+        return credential
 
 
 def kind_of(status: int, refusal: Refusal) -> type[UpstreamError]:

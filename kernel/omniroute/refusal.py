@@ -14,7 +14,7 @@ import msgspec
 
 from omniroute.contracts import HttpResponse
 
-__all__ = ["Refusal", "read_refusal", "retry_after_s"]
+__all__ = ["Refusal", "read_refusal", "retry_after_s", "wait_s"]
 
 MAX_MESSAGE_CHARACTERS = 2000
 SECONDS = re.compile(r"\d+(\.\d+)?")
@@ -26,14 +26,15 @@ LIMIT_LEFT = re.compile(r"(?P<before>(?:[a-z]+-)?ratelimit-(?:[a-z-]+-)?)remaini
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     codes: frozenset[str] = frozenset()
-    """The machine-readable words: error code, type and status, lower case."""
+    """The machine-readable words: error code, type and status, reasons among the details, lower case."""
     message: str | None = None
     retry_after_s: float | None = None
 
 
 def read_refusal(response: HttpResponse) -> Refusal:
     problem = _problem(response.body)
-    words = (problem.get(name) for name in ("code", "type", "status"))
+    words = [problem.get(name) for name in ("code", "type", "status")]
+    words += [detail.get("reason") for detail in _details(problem)]
     message = next((text for name in ("message", "detail") if (text := _text(problem.get(name)))), None)
     wait = retry_after_s(response.headers)
     return Refusal(
@@ -81,6 +82,12 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return _from_limits(headers)
 
 
+def wait_s(until_s: float, headers: Mapping[str, str]) -> float | None:
+    """Seconds from the answer's own `Date` to a Unix time; None without that date, and for a time that is past."""
+    now = _http_date(headers.get("date", ""))
+    return None if now is None else _sane(until_s - now.timestamp())
+
+
 def _from_limits(headers: Mapping[str, str]) -> float | None:
     """The longest wait among the limits that have nothing left."""
     waits = []
@@ -98,13 +105,17 @@ def _from_problem(problem: Mapping[str, Any], headers: Mapping[str, str]) -> flo
     if isinstance(seconds := problem.get("resets_in_seconds"), int | float):
         return _sane(seconds)
     if isinstance(at := problem.get("resets_at"), int | float):
-        now = _http_date(headers.get("date", ""))
-        return None if now is None else _sane(at - now.timestamp())
-    details = problem.get("details")
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and isinstance(delay := detail.get("retryDelay"), str):
+        return wait_s(at, headers)
+    for detail in _details(problem):
+        if isinstance(delay := detail.get("retryDelay"), str):
             return _sane(_duration(delay))
     return None
+
+
+def _details(problem: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Google's way of saying more."""
+    details = problem.get("details")
+    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
 
 
 def _sane(seconds: float | None) -> float | None:

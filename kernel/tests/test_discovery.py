@@ -2,12 +2,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
 
 from omniroute import settings
-from omniroute.api import FactsProvider, ModelFacts, Probe, ProviderFacts, UpstreamGarbled, hookimpl
+from omniroute.api import FactsProvider, ModelFacts, Probe, ProviderFacts, Translator, UpstreamGarbled, hookimpl
 from omniroute.discovery import Discovery
 from omniroute.gateway import Gateway
 from omniroute.testing import FakeUpstream, Hang, ReceivedRequest, Reply
@@ -19,13 +21,14 @@ FACTS = ProviderFacts(
 
 class Names(msgspec.Struct):
     models: list[str]
+    next: str | None = None
 
 
-class Dialect:
+class Dialect(Translator):
     dialect = "test"
     framing = "sse"
     ingress = ()
-    credential = None
+    models_query = MappingProxyType({"most": "9"})
 
     def default_headers(self):
         return {"x-dialect-version": "1", "x-theirs": "dialect"}
@@ -37,6 +40,10 @@ class Dialect:
             return [ModelFacts(id=name) for name in msgspec.json.decode(body, type=Names).models]
         except msgspec.MsgspecError as error:
             raise UpstreamGarbled("no model list") from error
+
+    def next_models_page(self, body):
+        after = msgspec.json.decode(body, type=Names).next
+        return {"after": after} if after else None
 
 
 class Local(FactsProvider):
@@ -100,6 +107,35 @@ async def test_a_server_that_answers_becomes_an_account_with_its_models(tmp_path
         assert (account.id, account.origin, account.base_url) == ("local/one", "discovered", upstream.base_url)
         assert found.models == ("qwen", "llama")
         assert [model.id for model in gateway.router.listed()] == ["local/qwen", "local/llama"]
+
+
+def paged(last: int):
+    """Page n brings model n and one of the page before; `last` ends the list."""
+
+    def answer(request: ReceivedRequest) -> Reply:
+        if request.path == "/version":
+            return Reply(body=b"1.0")
+        number = int(parse_qs(urlsplit(request.target).query).get("after", ["1"])[0])
+        following = {"next": str(number + 1)} if number != last else {}
+        return Reply.json({"models": [f"m{number}", f"m{number - 1}"][: min(number, 2)], **following})
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("last", "pages"),
+    [
+        pytest.param(3, 3, id="to its end"),
+        pytest.param(-1, 20, id="no further than twenty"),
+    ],
+)
+async def test_a_model_list_is_read_page_by_page(tmp_path, last, pages):
+    async with FakeUpstream(answer=paged(last)) as upstream, opened(tmp_path, at("one", upstream)) as (_, discovery):
+        [found] = await discovery.look()
+        assert found.models == tuple(f"m{number}" for number in range(1, pages + 1))
+        targets = [request.target for request in upstream.requests[1:]]
+        assert targets[:2] == ["/v1/models?most=9", "/v1/models?most=9&after=2"]
+        assert len(targets) == pages
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from omniroute.api import (
     Loss,
     Message,
     ModelFacts,
+    OutOfCredit,
     Overloaded,
     ProviderFacts,
     QuotaExhausted,
@@ -88,7 +89,7 @@ def anthropic_error(message="no", kind="api_error"):
         (308, UpstreamGarbled, True, "nothing"),
         (400, UpstreamRefused, False, "nothing"),
         (401, CredentialRejected, True, "account"),
-        (402, AccountBlocked, True, "account"),
+        (402, OutOfCredit, True, "account"),
         (403, AccountBlocked, True, "account"),
         (404, UpstreamModelMissing, True, "model"),
         (405, UpstreamRefused, False, "nothing"),
@@ -422,3 +423,62 @@ def test_models_are_asked_for_where_they_are_offered(facts, url):
 )
 def test_it_passes_the_check_every_provider_must_pass(facts):
     check_provider(changed(models=(ModelFacts(id="a"), ModelFacts(id="b", drops=("seed",))), **facts))
+
+
+# --- words, roots and moments -----------------------------------------------------------------------------------------
+
+
+class Worded(FactsProvider):
+    means = {"out-of-luck": QuotaExhausted, "no-such": UpstreamModelMissing}  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (500, {"code": "Out-Of-Luck"}, QuotaExhausted),
+        (400, {"type": "no-such"}, UpstreamModelMissing),
+        (403, {"details": [{"reason": "OUT-OF-LUCK"}, "odd", {"reason": 5}]}, QuotaExhausted),
+        (400, {"details": {"reason": "out-of-luck"}}, UpstreamRefused),
+        (429, {"code": "another"}, RateLimited),
+    ],
+)
+def test_an_upstreams_own_words_count_more_than_its_status(status, error, kind):
+    provider = Worded(ProviderFacts(name="p", dialect="d", base_url="https://p.example/v1"))
+    found = provider.classify(HttpResponse(status=status, body=msgspec.json.encode({"error": error})))
+    assert type(found) is kind
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("https://api.p.example/v1", "https://vendor.example/usage?all=1"),
+        ("http://127.0.0.1:9/other/v1", "http://127.0.0.1:9/usage?all=1"),
+    ],
+)
+def test_what_is_not_below_the_root_stays_on_the_accounts_own_host(base_url, url):
+    provider = FactsProvider(ProviderFacts(name="p", dialect="d", base_url="https://changed.example/v1"))
+    account = Account(provider="p", name="a", base_url=base_url)
+    assert provider.beside(account, "https://vendor.example/usage?all=1", home="https://api.p.example/v1") == url
+
+
+@pytest.mark.parametrize(
+    ("until_s", "date", "wait"),
+    [
+        (1_795_341_600, "Sun, 22 Nov 2026 09:00:00 GMT", 3600),
+        (1_795_330_000, "Sun, 22 Nov 2026 09:00:00 GMT", None),
+        (1_795_341_600, "", None),
+        (1_795_341_600, "yesterday", None),
+    ],
+)
+def test_a_moment_is_read_against_the_answers_own_date(until_s, date, wait):
+    assert FactsProvider.wait_s(until_s, {"date": date}) == wait
+
+
+def test_a_model_that_takes_no_system_text_is_adapted():
+    provider = FactsProvider(ProviderFacts(name="p", dialect="d", base_url="https://p.example/v1"))
+    model = ModelFacts(id="m", refuses_system=True)
+    system = Message(role="system", parts=(TextPart(text="Be brief."),))
+    request = ChatRequest(model="m", messages=(system, Message(role="user", parts=(TextPart(text="hi"),))))
+    assert provider.adapts(model)
+    assert [message.role for message in provider.adapt(request, model).messages] == ["user"]
+    assert provider.adapt(request, ModelFacts(id="m")) is request

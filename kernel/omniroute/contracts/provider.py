@@ -1,12 +1,15 @@
 """An upstream: its facts, its accounts, and what only it does."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from omniroute.contracts.http import HttpRequest, HttpResponse
-from omniroute.contracts.models import ModelFacts
+from omniroute.contracts.limits import Limits
+from omniroute.contracts.logins import LoginFile
+from omniroute.contracts.models import ModelFacts, TimeoutFacts
+from omniroute.contracts.signing_in import AuthStep, Credential, OAuthFacts
 from omniroute.contracts.translator import CredentialPlace, Operation, UpstreamOperation
 from omniroute.errors import UpstreamError
 from omniroute.model import ChatRequest
@@ -14,27 +17,29 @@ from omniroute.secret import Secret
 
 __all__ = [
     "Account",
+    "BreakerFacts",
     "Call",
-    "Credential",
     "ModelListing",
     "Probe",
     "Provider",
     "ProviderFacts",
+    "QuotaPeriod",
+    "QuotaWindow",
     "Tier",
-    "TimeoutFacts",
 ]
 
 
 Tier: TypeAlias = Literal["subscription", "api-key", "cheap", "free"]
+QuotaPeriod: TypeAlias = Literal["5h", "daily", "weekly", "monthly"]
 
 
-class TimeoutFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Overrides of `[timeouts]`; None leaves the setting as it is, 0 switches the clock off."""
+class BreakerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """When the circuit breaker of a provider's models opens, and for how long. None is what suits its kind of account."""
 
-    connect_s: float | None = None
-    first_byte_s: float | None = None
-    idle_s: float | None = None
-    total_s: float | None = None
+    failures: int | None = None
+    """In a row."""
+    open_s: float | None = None
+    """The first time; longer with each further time in a row, to five minutes at most."""
 
 
 class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,19 +78,34 @@ class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     is_quirky: bool = False
     """Its answers bend the dialect's rules: they are read and written anew instead of being relayed."""
     timeouts: TimeoutFacts = TimeoutFacts()
+    model_timeouts: Mapping[str, TimeoutFacts] = {}
+    """By model id, before what `models` and `timeouts` say; also for models beyond the list."""
+    limits: Limits = Limits()
+    """Over all of its accounts together."""
+    breaker: BreakerFacts = BreakerFacts()
     drops: tuple[str, ...] = ()
     """As `ModelFacts.drops`, for every model."""
-
-
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """What proves to a provider who pays. Stored encrypted; `access` goes on the wire."""
-
-    access: Secret
-    refresh: Secret | None = None
-    expires_at_s: float | None = None
-    """Unix time; None does not expire."""
-    metadata: Mapping[str, str] = {}
-    """Facts that came with it and are not secret: plan, account id, resource URL."""
+    drills: Mapping[str, str] = {}
+    """Fault → the model that has it on purpose, for drills (`429`, `stall`, `truncate`, `refuse`); `well` → one that answers."""
+    auth_also: tuple[str, ...] = ()
+    """Further auth schemes that an account may be added with. `auth` is the one that is used unasked, and that refreshes."""
+    oauth: OAuthFacts | None = None
+    """What the OAuth schemes need to know."""
+    own_clients: tuple[str, ...] = ()
+    """How the `user-agent` of the vendor's own client begins (`claude-cli/`). Where `tier` is `subscription`, others are
+    served only by accounts whose owner allowed it."""
+    note: str | None = None
+    """What people should know before they rely on it, in a sentence: that it was withdrawn, and when."""
+    forwards: tuple[str, ...] = ()
+    """Lower-case names of client headers that go along to it, besides those of the dialect, when the client speaks that dialect
+    itself: so that the vendor's own program passes as it is."""
+    env_keys: tuple[str, ...] = ()
+    """Environment variables that people keep a key or token for it in. Where there is none here and `auth` is `api-key`, it is
+    the provider's name with `_API_KEY`."""
+    logins: tuple[LoginFile, ...] = ()
+    """Where other programs keep a sign-in to it, for `omniroute import`."""
+    envelope: str | None = None
+    """Key of the object in which each answer and each event of a stream arrives; None: they come bare."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +123,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The live list where the kernel read one; None: the provider's facts."""
     origin: Literal["settings", "database", "discovered", "builtin"] = "database"
     paused: bool = False
+    other_clients: bool = False
+    """A subscription's owner lets clients use it that are not the vendor's own."""
+    proxy: Secret | None = None
+    """URL of the proxy that everything of this account goes through; may hold a password."""
+    limits: Limits = Limits()
 
     @property
     def id(self) -> str:
@@ -121,6 +146,31 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     """Of the dialect and the client, lower case."""
     credential_place: CredentialPlace
+    request_id: str = ""
+    """The client's request, the same for each attempt at it; printable, without spaces."""
+    session: str | None = None
+    """What the client calls this conversation, when it says so."""
+    now_s: float = 0.0
+    """Unix time, for requests that must say when they were made."""
+
+
+class QuotaWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a plan is left until it is full again. None is unknown; what counts is `share_left`."""
+
+    name: str
+    """What people read: `5h`, `weekly`, `weekly opus`, `premium requests`."""
+    period: QuotaPeriod | None = None
+    """How long the whole window is; None is some other length."""
+    bucket: str | None = None
+    """As `Provider.bucket` has it; None counts for every model of the account."""
+    share_left: float | None = None
+    """0 to 1."""
+    used: float | None = None
+    """Of `limit`, in the provider's own unit."""
+    limit: float | None = None
+    """None where there is none, or nobody says."""
+    resets_at_s: float | None = None
+    """Unix time."""
 
 
 class ModelListing(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +216,26 @@ class Provider(Protocol):
         """None when the provider has no model endpoint."""
         ...
 
+    def finish_sign_in(self, credential: Credential) -> Generator[AuthStep, Any, Credential]:
+        """What this vendor wants done once after a sign-in, with the new credential: a project to be made, a plan to be read.
+
+        Steps as in an `AuthScheme`. Return the credential, usually with more `metadata`. Raises `UpstreamError`.
+        """
+        yield from ()
+        return credential
+
     def probe(self) -> Sequence[Probe]:
         """Servers to look for at start; empty for anything that is not on this machine."""
+        return ()
+
+    def quota(self, account: Account) -> HttpRequest | None:
+        """A request that asks how much of the account's plan is left; None when there is nobody to ask."""
+        return None
+
+    def read_quota(self, response: HttpResponse) -> Sequence[QuotaWindow]:
+        """The answer to `quota`, with status 200. Raises `UpstreamGarbled`."""
+        return ()
+
+    def read_rate_headers(self, headers: Mapping[str, str]) -> Sequence[QuotaWindow]:
+        """Windows that the headers of an answer tell; names are lower case. Called for every answer: keep it short."""
         return ()

@@ -17,6 +17,7 @@ from omniroute.contracts import (
     HttpRequest,
     HttpResponse,
     ModelFacts,
+    OAuthFacts,
     Provider,
     ProviderFacts,
     UpstreamOperation,
@@ -24,6 +25,7 @@ from omniroute.contracts import (
 from omniroute.errors import GatewayError, UpstreamError
 from omniroute.model import ChatRequest, Message, Reasoning, ResponseFormat, Sampling, TextPart, Tool, ToolChoice
 from omniroute.secret import Secret
+from omniroute.testing.check_accounts import check_quota, check_sign_in
 
 __all__ = ["check_provider"]
 
@@ -65,22 +67,26 @@ BODIES = {
 }
 
 
-def check_provider(provider: Provider) -> None:
+def check_provider(provider: Provider, *, metadata: Mapping[str, str] = {}) -> None:
     """Raise `AssertionError` saying what the kernel cannot work with.
 
     Facts are complete and hold no credential; `adapt` returns the very same object when it changes nothing, and what
     `drops` names is gone; `prepare` is pure, keeps to the account's base URL and puts the credential into headers only;
-    `classify` makes an `UpstreamError` of every failure, whatever the body; probes stay on this machine.
+    `classify` makes an `UpstreamError` of every failure, whatever the body; probes stay on this machine; what is known of
+    sign-in and quota is complete, and no answer to them is misread. `metadata` is what a sign-in leaves in the credential,
+    where requests need some of it.
     """
     facts = provider.facts
     _check_facts(facts)
     for model in (*facts.models, STRANGER):
         _check_adapt(provider, model)
     for place in (PLACE, CredentialPlace(header="x-api-key", prefix="")):
-        _check_prepare(provider, place)
+        _check_prepare(provider, place, metadata)
         _check_listing(provider, place)
     _check_classify(provider)
     _check_probes(provider)
+    check_sign_in(provider)
+    check_quota(provider, _account(provider, metadata=metadata))
 
 
 # --- facts ------------------------------------------------------------------------------------------------------------
@@ -104,10 +110,34 @@ def _check_facts(facts: ProviderFacts) -> None:
     for model in facts.models:
         _check_model(model)
     _check_drops("the provider", facts.drops)
-    for field, seconds in msgspec.structs.asdict(facts.timeouts).items():
-        assert seconds is None or seconds >= 0, f"timeouts.{field} is {seconds}"
+    for timeouts in (facts.timeouts, *facts.model_timeouts.values(), *(model.timeouts for model in facts.models)):
+        for field, seconds in msgspec.structs.asdict(timeouts).items():
+            assert seconds is None or seconds >= 0, f"timeouts.{field} is {seconds}"
     if facts.credential is not None:
         _check_header_name(facts.credential.header)
+    if facts.oauth is not None:
+        _check_oauth(facts.oauth)
+    if facts.tier == "subscription":
+        assert facts.terms_url, "a subscription's owner is shown its terms: terms_url"
+    assert "" not in facts.own_clients, "own_clients: an empty prefix would be every client"
+
+
+def _check_oauth(oauth: OAuthFacts) -> None:
+    assert not oauth.client_secret, "oauth.client_secret: no secret is shipped; it comes from settings or environment"
+    assert oauth.client_id, "oauth.client_id: empty"
+    for field in ("token_url", "authorize_url", "device_url", "refresh_url", "verification_url"):
+        if (url := getattr(oauth, field)) is not None:
+            _check_url(f"oauth.{field}", url)
+    for name, part in (("userinfo", oauth.userinfo), ("exchange", oauth.exchange)):
+        if part is not None:
+            _check_url(f"oauth.{name}.url", part.url)
+            _check_header_name(part.place.header)
+    assert oauth.authorize_url is None or oauth.redirect_path.startswith("/"), (
+        "oauth.redirect_path: begins with a slash"
+    )
+    assert not oauth.always_paste or oauth.paste_url, "oauth.always_paste: needs a paste_url"
+    assert oauth.base_url is None or oauth.base_url_hosts, "oauth.base_url: say in base_url_hosts where a token may go"
+    assert oauth.refresh_lead_s > 0, "oauth.refresh_lead_s: a token is renewed before it ends"
 
 
 def _check_url(field: str, url: str, *, anywhere: bool = False) -> None:
@@ -176,20 +206,26 @@ def _check_adapt(provider: Provider, model: ModelFacts) -> None:
 # --- prepare ----------------------------------------------------------------------------------------------------------
 
 
-def _account(provider: Provider, *, base_url: str | None = None, keyless: bool = False) -> Account:
+def _account(
+    provider: Provider,
+    *,
+    base_url: str | None = None,
+    keyless: bool = False,
+    metadata: Mapping[str, str] = {},
+) -> Account:
     return Account(
         provider=provider.facts.name,
         name="check",
         base_url=base_url or provider.facts.base_url,
-        credential=None if keyless else Credential(access=Secret(KEY)),
+        credential=None if keyless else Credential(access=Secret(KEY), metadata=metadata),
     )
 
 
-def _check_prepare(provider: Provider, place: CredentialPlace) -> None:
+def _check_prepare(provider: Provider, place: CredentialPlace, metadata: Mapping[str, str]) -> None:
     keyless = provider.facts.auth == "none"
     accounts = [
-        _account(provider, keyless=keyless),
-        _account(provider, keyless=keyless, base_url="http://127.0.0.1:9/v1"),
+        _account(provider, keyless=keyless, metadata=metadata),
+        _account(provider, keyless=keyless, metadata=metadata, base_url="http://127.0.0.1:9/v1"),
     ]
     for account in accounts:
         for operation in OPERATIONS:
@@ -202,6 +238,9 @@ def _check_prepare(provider: Provider, place: CredentialPlace) -> None:
                     body=b'{"model":"some-model"}',
                     headers={"x-from-client": "1"},
                     credential_place=place,
+                    request_id="r-1",
+                    session="s-1",
+                    now_s=1_800_000_000.0,
                 )
                 request = provider.prepare(call)
                 assert request == provider.prepare(call), "prepare() gives two answers to one call"
