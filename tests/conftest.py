@@ -11,6 +11,8 @@ import pytest
 
 CLIENT_KEY = "test-client-key-0001"
 START_TIMEOUT_S = 60.0
+BACKGROUND_OFF = {"OMNIROUTE_MODELS__REFRESH_S": "0", "OMNIROUTE_QUOTA__INTERVAL_S": "0"}
+"""A scripted upstream expects what its test asks for, and nothing else."""
 
 
 class GatewayProcess:
@@ -38,7 +40,7 @@ async def gateway_process(
     config = directory / "omniroute.toml"
     config.write_text(f'[[auth.keys]]\nname = "tests"\nkey = "{CLIENT_KEY}"\n\n{settings}')
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNIROUTE_")}
-    environment |= variables
+    environment |= BACKGROUND_OFF | variables
     log = directory / "stderr.txt"
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(

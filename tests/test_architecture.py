@@ -30,7 +30,18 @@ HOMES = {
     "sqlite_utils": {"store"},
 }
 """Libraries that one room of the kernel has to itself, so that another can take their place."""
-PURE_ROOMS = ("contracts", "errors", "framing", "losses", "model", "provider", "routing", "secret", "standing")
+PURE_ROOMS = (
+    "contracts",
+    "errors",
+    "framing",
+    "losses",
+    "model",
+    "provider",
+    "routing",
+    "secret",
+    "standing",
+    "toolbox",
+)
 PURE_KINDS = ("provider_", "providers_", "strategy_", "translator_")
 EFFECTS = {
     "asyncio", "concurrent", "http", "multiprocessing", "queue", "random", "select", "selectors", "signal", "socket",

@@ -286,17 +286,20 @@ async def test_a_truncated_whole_answer_falls_back(world, stream):
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [Reply(200, {"content-type": "text/html"}, b"<html>log in</html>"), Reply(200, {}, b"")],
+    ("answer", "code"),
+    [
+        (Reply(200, {"content-type": "text/html"}, b"<html>log in</html>"), "unexpected_content_type"),
+        (Reply(200, {}, b""), "upstream_garbled"),
+    ],
     ids=["a page", "nothing"],
 )
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
-async def test_an_answer_of_another_kind_is_a_502(world, answer, stream):
+async def test_an_answer_of_another_kind_is_a_502(world, answer, code, stream):
     upstream, client = world
     upstream.queue(answer)
     await client.open(request(stream=stream))
     assert await client.head() == 502
-    assert json.loads(await client.body())["error"]["code"] == "upstream_garbled"
+    assert json.loads(await client.body())["error"]["code"] == code
 
 
 async def test_the_model_list_of_a_combo_turns(world):

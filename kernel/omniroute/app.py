@@ -25,7 +25,6 @@ from omniroute.exchange import Receive, Scope, Send
 from omniroute.ingress import ModelsList, build_handlers, form_of, refuse, request_id_of
 from omniroute.logs import get_logger
 from omniroute.management import build_management, build_openapi, check_declared, declare
-from omniroute.passport import Passports
 from omniroute.pipeline import Pipeline
 from omniroute.server.hosts import HostCheck
 from omniroute.settings import Settings
@@ -42,7 +41,7 @@ def build_app(gateway: "Gateway") -> "Front":
     registry, settings = gateway.registry, gateway.settings
     translators = list(registry.translators.values())
     framings = registry.framings
-    passports = Passports(translators)
+    passports = gateway.passports
     attempts = Attempts(
         settings,
         gateway.router,
@@ -50,17 +49,24 @@ def build_app(gateway: "Gateway") -> "Front":
         passports,
         registry.translators,
         agent=f"omniroute/{__version__}",
+        health=gateway.health,
+        screening=gateway.screening,
+        gates=gateway.gates,
+        refresher=gateway.refresher,
+        quotas=gateway.quotas,
     )
     pipeline = Pipeline(
         settings=settings,
         authenticators=registry.authenticators,
         router=gateway.router,
+        planner=gateway.planner,
         attempts=attempts,
         telemetry=gateway.telemetry,
-        content_types={name: framing.content_type.encode() for name, framing in framings.items()},
+        framings=framings,
         token_counts=TokenCounts(registry.token_counters.values()),
         redactor=gateway.redactor,
         is_draining=lambda: gateway.draining,
+        gates=gateway.gates,
     )
     models = ModelsList(translators, gateway.router, registry.authenticators)
     app = Litestar(

@@ -12,8 +12,10 @@ GatewayError                      what a client can be told: status, code, why, 
 │   ├── MethodNotAllowed          405
 │   ├── RequestTooSlow            408  headers or body did not arrive in time
 │   ├── Conflict                  409  the thing exists, or changed meanwhile
+│   ├── IdempotencyConflict       409  the key was used for another request, or that one is still running
 │   ├── PayloadTooLarge           413
 │   ├── UnsupportedMediaType      415
+│   ├── TooManyRequests           429  a limit of the client's key or of the gateway; nothing went upstream
 │   └── MisdirectedRequest        421  a Host this gateway does not answer to
 ├── UpstreamError                 an upstream failed; says what to cool and whether another target may help
 │   ├── UpstreamRefused           4xx  the upstream calls the request wrong: passed on, cools nothing, tries nobody else
@@ -21,14 +23,25 @@ GatewayError                      what a client can be told: status, code, why, 
 │   │   └── SignatureRejected     400  echoed reasoning was not accepted; strip it and try the same account once
 │   ├── UpstreamModelMissing      404  this account or provider does not have the model
 │   ├── CredentialRejected        401  cools the account
+│   │   └── SignInRequired        401  the vendor will not renew the tokens: only a person can, by signing in again
 │   ├── AccountBlocked            402/403 plan, balance or ban; cools the account
+│   │   └── OutOfCredit           402  there is no money left: a status that no client repeats by itself
 │   ├── RateLimited               429  throttled; cools the account's bucket until `retry_after_s`
 │   │   └── QuotaExhausted        429  the plan is used up until it resets
 │   ├── Overloaded                503/529 the provider, not the account; cools the model
 │   ├── UpstreamFailed            5xx  counts for the breaker
 │   ├── UpstreamUnreachable       502  DNS, connect, TLS: nothing was sent
-│   ├── UpstreamTimeout           504  no first byte, or silence in mid-stream
+│   │   └── ProxyUnreachable      502  the account's own proxy is not there or refuses; cools the account
+│   │   └── TlsFailed             502  no secure connection; never tried without
+│   │       ├── TlsExpired        502  the certificate's time is over, or has not come
+│   │       ├── TlsWrongHost      502  the certificate is somebody else's
+│   │       └── TlsUntrusted      502  nobody this machine trusts has signed it
+│   ├── UpstreamTimeout           504  no content in time, or the whole took too long
+│   │   └── UpstreamStalled       504  it had begun to answer, and fell silent
 │   ├── UpstreamGarbled           502  an answer that is not the dialect it should be
+│   │   └── UnexpectedContentType 502  a page, an image: something else answers at that address
+│   ├── PluginFailed              502  a plugin's own code broke on this request; counts for the breaker
+│   ├── RefreshFailed             503  the account's tokens could not be renewed this time; cools nothing
 │   └── StreamBroken              502  the stream ended without its terminal marker
 ├── NoCandidate                   503  every candidate is out; `candidates` says why and until when
 ├── Draining                      503  shutting down
@@ -43,7 +56,7 @@ StartError                        the gateway cannot start (exit code 2); one cl
 VersionConflict                   a row changed since it was read
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, TypeAlias
 
 __all__ = [
@@ -56,6 +69,7 @@ __all__ = [
     "CredentialRejected",
     "Draining",
     "GatewayError",
+    "IdempotencyConflict",
     "InternalError",
     "InvalidRequest",
     "MethodNotAllowed",
@@ -63,29 +77,41 @@ __all__ = [
     "ModelNotFound",
     "NoCandidate",
     "NotFound",
+    "OutOfCredit",
     "Overloaded",
     "PayloadTooLarge",
     "PermissionDenied",
     "PluginConflict",
     "PluginError",
+    "PluginFailed",
+    "ProxyUnreachable",
     "QuotaExhausted",
     "RateLimited",
+    "RefreshFailed",
     "RequestError",
     "RequestTooSlow",
     "RouteNotFound",
     "SettingsError",
+    "SignInRequired",
     "SignatureRejected",
     "StartError",
     "StoreError",
     "StoreLocked",
     "StreamBroken",
+    "TlsExpired",
+    "TlsFailed",
+    "TlsUntrusted",
+    "TlsWrongHost",
+    "TooManyRequests",
     "TranslationRefused",
+    "UnexpectedContentType",
     "UnsupportedMediaType",
     "UpstreamError",
     "UpstreamFailed",
     "UpstreamGarbled",
     "UpstreamModelMissing",
     "UpstreamRefused",
+    "UpstreamStalled",
     "UpstreamTimeout",
     "UpstreamUnreachable",
     "VersionConflict",
@@ -198,6 +224,10 @@ class Conflict(RequestError):
     code = "conflict"
 
 
+class IdempotencyConflict(Conflict):
+    code = "idempotency_conflict"
+
+
 class PayloadTooLarge(RequestError):
     http_status = 413
     code = "payload_too_large"
@@ -206,6 +236,14 @@ class PayloadTooLarge(RequestError):
 class UnsupportedMediaType(RequestError):
     http_status = 415
     code = "unsupported_media_type"
+
+
+class TooManyRequests(RequestError):
+    """`headers` say how much of the limits is left."""
+
+    http_status = 429
+    code = "rate_limit_exceeded"
+    headers: Mapping[str, str] = {}
 
 
 class MisdirectedRequest(RequestError):
@@ -280,16 +318,35 @@ class CredentialRejected(UpstreamError):
     cools = "account"
 
 
+class SignInRequired(CredentialRejected):
+    code = "sign_in_required"
+
+
+class RefreshFailed(UpstreamError):
+    http_status = 503
+    code = "refresh_failed"
+
+
 class AccountBlocked(UpstreamError):
     http_status = 403
     code = "upstream_account_blocked"
     cools = "account"
 
 
+class OutOfCredit(AccountBlocked):
+    http_status = 402
+    code = "insufficient_quota"
+
+
 class RateLimited(UpstreamError):
     http_status = 429
     code = "rate_limit_exceeded"
-    cools = "bucket"
+    cools: ClassVar[Cools] = "bucket"
+
+    @property
+    def status(self) -> int:
+        """429 also where the upstream put it as 402: waiting helps, and that is what clients understand by 429 alone."""
+        return self.http_status if self.upstream_status == 402 else super().status
 
 
 class QuotaExhausted(RateLimited):
@@ -311,13 +368,46 @@ class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
 
 
+class TlsFailed(UpstreamUnreachable):
+    code = "tls_handshake_failed"
+
+
+class TlsExpired(TlsFailed):
+    code = "tls_certificate_expired"
+
+
+class TlsWrongHost(TlsFailed):
+    code = "tls_wrong_host"
+
+
+class TlsUntrusted(TlsFailed):
+    code = "tls_untrusted"
+
+
+class ProxyUnreachable(UpstreamUnreachable):
+    code = "proxy_unreachable"
+    cools = "account"
+
+
 class UpstreamTimeout(UpstreamError):
     http_status = 504
     code = "upstream_timeout"
 
 
+class UpstreamStalled(UpstreamTimeout):
+    code = "upstream_stalled"
+
+
 class UpstreamGarbled(UpstreamError):
     code = "upstream_garbled"
+
+
+class UnexpectedContentType(UpstreamGarbled):
+    code = "unexpected_content_type"
+
+
+class PluginFailed(UpstreamError):
+    code = "plugin_failed"
 
 
 class StreamBroken(UpstreamError):

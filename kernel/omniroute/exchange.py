@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omniroute.contracts import (
     AttemptRecord,
@@ -14,11 +14,17 @@ from omniroute.contracts import (
     RequestRecord,
     Translator,
 )
-from omniroute.errors import GatewayError, PayloadTooLarge
+from omniroute.errors import GatewayError, PayloadTooLarge, TooManyRequests
 from omniroute.ids import new_ulid
 from omniroute.model import ChatRequest, Loss, Usage
+from omniroute.patience import Patience
+from omniroute.pricing import cost_usd
 from omniroute.routing import Candidate, Route
 from omniroute.standing import Running
+
+if TYPE_CHECKING:
+    from omniroute.affinity import Following
+    from omniroute.gates import Admission, Pass
 
 __all__ = ["Exchange", "Receive", "Scope", "Send"]
 
@@ -34,26 +40,33 @@ class Exchange:
     __slots__ = (
         "_request",
         "_send",
+        "_sent_s",
+        "admission",
         "attempts",
         "body",
         "client_gone",
         "error",
         "fault",
+        "finished",
         "first_content_s",
+        "following",
         "head",
         "headers",
-        "idle_s",
         "loss_policy",
         "losses",
         "operation",
         "outcome",
         "params",
+        "patience",
+        "permit",
+        "pinned",
         "principal",
         "relayed",
         "request_id",
         "response_bytes",
         "route",
         "running",
+        "sending",
         "served_by",
         "started",
         "started_at_s",
@@ -86,12 +99,20 @@ class Exchange:
         self.body = b""
         self.head: RequestHead | None = None
         self.principal: Principal | None = None
+        self.admission: Admission | None = None
+        """Room it has taken at the gates of its key and of the gateway."""
+        self.permit: Pass | None = None
+        """Room it has taken at the account that is asked."""
         self.started_s = time.perf_counter()
         self.started_at_s = time.time()
         self.client_gone = False
         self.attempts: list[AttemptRecord] = []
         self.route: Route | None = None
         self.served_by: Candidate | None = None
+        self.following: Following | None = None
+        """What its conversation means for where it goes."""
+        self.pinned: tuple[str, str] | None = None
+        """Provider and account that alone keep what it goes on from."""
         self.running: Running | None = None
         """The last attempt that was sent."""
         self.relayed = False
@@ -99,8 +120,8 @@ class Exchange:
         self.loss_policy: LossPolicy = "allow"
         self.without_signatures = False
         """An upstream could not read an echoed signature: none is sent any more."""
-        self.idle_s = 0.0
-        """How long the upstream that answers may be silent."""
+        self.patience = Patience()
+        """With the upstream that is asked."""
         self.usage: Usage | None = None
         self.first_content_s: float | None = None
         self.outcome: Literal["ok", "error", "client_closed"] = "error"
@@ -109,6 +130,11 @@ class Exchange:
         self.response_bytes = 0
         self.started = False
         """The response's head has been sent."""
+        self.finished = False
+        """So has its last byte."""
+        self.sending = False
+        """Something is being sent; it may have to wait for the client to read."""
+        self._sent_s = self.started_s
         self._request: ChatRequest | None = None
         self._send = send
 
@@ -116,23 +142,61 @@ class Exchange:
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started_s
 
+    @property
+    def quiet_s(self) -> float:
+        """Since something was last sent, or since the request came."""
+        return time.perf_counter() - self._sent_s
+
     def request(self) -> ChatRequest:
         """The body decoded, once. Raises `InvalidRequest`."""
         if self._request is None:
             self._request = self.translator.decode_request(self.body, self.params, self.headers)
         return self._request
 
+    def release(self) -> None:
+        """It is over: hand back the room it has taken. What it has used is known now as well as it will ever be."""
+        usage = self.usage
+        used = 0 if usage is None and self.status >= 400 else None
+        if usage is not None:
+            used = usage.input_tokens + usage.output_tokens
+        if self.permit is not None:
+            self.permit.close(used)
+        if self.admission is not None:
+            self.admission.close(used)
+
+    def watch(self, see: Callable[[Any], None]) -> None:
+        """Have `see` shown every message that is sent from now on, once it is."""
+        send = self._send
+
+        async def shown(message: Any) -> None:
+            await send(message)
+            see(message)
+
+        self._send = shown
+
     # --- the answer ---------------------------------------------------------------------------------------------------
 
-    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.status = status
-        self.started = True
-        sent: RawHeaders = [(b"x-request-id", self.request_id.encode("latin-1")), *headers, *self._route_headers()]
-        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, is_final: bool = True) -> None:
+        """Send the head. What is not final yet says nothing of who answers: a header cannot be taken back."""
+        sent: RawHeaders = [(b"x-request-id", self.request_id.encode("latin-1")), *headers]
+        sent += self._route_headers(is_final=is_final)
+        self.sending = True
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": sent})
+        finally:
+            self.sending = False
+        self.status, self.started = status, True
 
     async def send(self, data: bytes, *, more: bool) -> None:
+        """Returns when the client's connection has room again."""
+        self.sending = True
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self.sending = False
         self.response_bytes += len(data)
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self.finished = not more
+        self._sent_s = time.perf_counter()
 
     async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """A whole JSON answer."""
@@ -145,12 +209,16 @@ class Exchange:
         self.outcome, self.error = "error", error.code
         encoded = self.translator.encode_error(error, self.request_id)
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in encoded.headers.items()]
+        if isinstance(error, TooManyRequests):
+            headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
         if isinstance(error, PayloadTooLarge):
             headers.append((b"connection", b"close"))  # the rest of the body is not waited for
         await self.answer(encoded.status, encoded.body, headers)
 
-    def _route_headers(self) -> RawHeaders:
-        headers: RawHeaders = []
+    def _route_headers(self, *, is_final: bool) -> RawHeaders:
+        headers: RawHeaders = [] if self.admission is None else [*self.admission.headers]
+        if not is_final:
+            return headers
         if self.served_by is not None:
             headers.append((b"x-omniroute-provider", _header_text(self.served_by.target.provider)))
             headers.append((b"x-omniroute-model", _header_text(self.served_by.target.model)))
@@ -183,12 +251,14 @@ class Exchange:
             relayed=self.relayed,
             attempts=tuple(self.attempts),
             usage=self.usage,
+            cost_usd=cost_usd(served.model.price, self.usage) if served else None,
             losses=self.losses,
             first_content_s=self.first_content_s,
             duration_s=self.elapsed_s,
             request_bytes=len(self.body),
             response_bytes=self.response_bytes,
             user_agent=self.headers.get("user-agent"),
+            affinity=self.following.record if self.following is not None else None,
         )
 
     def _record_id(self) -> str:

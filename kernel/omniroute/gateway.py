@@ -4,31 +4,51 @@ No sockets of its own and no HTTP: the application (`app.py`) and the server are
 use it as it is. What cannot be opened is a `StartError`, and what was open by then is closed again.
 """
 
+import functools
+import os
+import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 
 from omniroute.accounts import Accounts
-from omniroute.contracts import Fast, Store, Transport
+from omniroute.affinity import Affinity, SavedAffinity
+from omniroute.asking import Asking
+from omniroute.contracts import Fast, Limits, Store, Transport
 from omniroute.control import ControlClient
-from omniroute.credentials import Vault, open_vault
+from omniroute.credentials import Vault, VaultKey
+from omniroute.credentials.clients import secret_in
+from omniroute.credentials.driver import Driver
+from omniroute.credentials.refresh import Refresher
+from omniroute.credentials.screens import for_own_clients, renewable
+from omniroute.credentials.sign_ins import SignIns
 from omniroute.datadir import DataDir
 from omniroute.errors import GatewayError, StartError, StoreError
+from omniroute.explaining.explainer import Explainer
 from omniroute.fast import MemoryFast
 from omniroute.framing import FRAMINGS
+from omniroute.gates import Gates, gated
+from omniroute.health import Health
+from omniroute.keeping import Identities, Keeper, Part, parts_of
 from omniroute.keys import KeyTable, ManagementKey
 from omniroute.logs import Redactor, get_logger
+from omniroute.loop_watch import LoopWatch
+from omniroute.model_lists import ModelLists
+from omniroute.passport import Origin, Passports
+from omniroute.planning import Planner
 from omniroute.plugins import Plugins, load_plugins
+from omniroute.quota import QuotaReader, Quotas, spent
 from omniroute.registry import Registry, build_registry
-from omniroute.routing import Router
+from omniroute.routing import Router, terms_of
+from omniroute.screening import Screening, incapable, resting
 from omniroute.secret import Secret
 from omniroute.settings import LoadedSettings, Settings
 from omniroute.store import SqliteStore
 from omniroute.telemetry import Telemetry
-from omniroute.transport import AiohttpTransport
+from omniroute.transport import own_transports
 
 __all__ = ["Gateway"]
 
@@ -54,15 +74,31 @@ class Gateway:
         self.registry: Registry
         self.store: Store
         self.fast: Fast
+        self.vault_key: VaultKey
         self.vault: Vault
+        self.driver: Driver
+        self.refresher: Refresher
+        self.sign_ins = SignIns()
         self.keys: KeyTable
         self.management_key: ManagementKey
         self.accounts: Accounts
         self.router: Router
+        self.health: Health
+        self.gates: Gates
+        self.identities: Identities
+        self.keeper: Keeper
+        self.asking: Asking
+        self.quotas: Quotas
+        self.screening: Screening
+        self.affinity: Affinity
+        self.planner: Planner
         self.telemetry: Telemetry
         self.control = ControlClient()
+        self.loop_watch = LoopWatch(loaded.settings.server.stall_s)
+        """Runs while the gateway serves."""
         self._closing = AsyncExitStack()
         self._redacted: frozenset[str] = frozenset()
+        self._started: set[str] = set()
 
     # --- opening
 
@@ -112,33 +148,97 @@ class Gateway:
 
     async def _open_tables(self) -> None:
         settings = self.settings
-        self.vault = await open_vault(self.data_dir, self.store)
+        self.vault_key = VaultKey(self.data_dir, self.store, settings.vault.key)
+        self.vault = await self.vault_key.open()
         self.management_key = ManagementKey.ensure(self.data_dir)
         self.keys = KeyTable(settings, self.store)
         await self.keys.load()
         self.registry = build_registry(
-            self.plugins, settings, keys=self.keys, transports=[AiohttpTransport()], framings=FRAMINGS.values()
+            self.plugins,
+            settings,
+            keys=self.keys,
+            transports=own_transports(settings.server.transport),
+            framings=FRAMINGS.values(),
         )
         self.accounts = Accounts(self.registry.providers, settings, self.store, self.vault)
         await self.accounts.load()
-        self.router = Router(
-            self.registry,
-            self.accounts,
-            aliases=settings.aliases,
-            transports=self.registry.transports,
-            default_transport=settings.server.transport,
+        await self.vault_key.finish(self.vault, self.accounts.reseal)
+        self._open_sign_in()
+        self.router = self.new_router(self.registry)
+        self.health = Health(cap_s=settings.routing.cooldown_cap_s)
+        limits = settings.limits
+        self.gates = Gates(
+            Limits(max_concurrency=limits.max_concurrency, rpm=limits.rpm, tpm=limits.tpm),
+            queue_timeout_s=limits.queue_timeout_s,
+            queue_length=limits.queue_length,
         )
+        self.asking = Asking(self.control.send, self.refresher)
+        self.quotas = Quotas(self.registry.providers, on_change=self.router.standing.quota_changed)
+        self.router.standing.quota_of = self.quotas.of_target
+        self.screening = Screening(
+            [
+                incapable,
+                for_own_clients,
+                renewable(self.refresher),
+                resting(self.health),
+                spent(self.quotas, settings.quota.skip_at),
+                gated(self.gates),
+            ]
+        )
+        self.affinity = Affinity(self.health)
+        self.planner = Planner(
+            settings,
+            self.router,
+            affinity=self.affinity,
+            reader_of=self._minted_by,
+        )
+        self.identities = Identities()
+        self.keeper = Keeper(
+            self.store,
+            [
+                *parts_of(self.health, self.gates, self.router.standing, self.identities, self.accounts.all),
+                Part(
+                    name="affinity",
+                    changes=lambda: self.affinity.bindings.changes,
+                    dump=self.affinity.dump,
+                    load=self.affinity.load,
+                    type=SavedAffinity,
+                ),
+            ],
+        )
+        await self.keeper.load()
+        self._later("what was learned", self.keeper.close)
         self.accounts.on_change = self._accounts_changed
         self._accounts_changed()
         self.telemetry = Telemetry(tuple(self.registry.sinks.values()))
+        self._later("telemetry", self.telemetry.close)
+
+    def _open_sign_in(self) -> None:
+        self.driver = Driver(self.control.send)
+        self.refresher = Refresher(
+            self.accounts,
+            self.registry.providers,
+            self.registry.auth_schemes,
+            self.store,
+            self.driver,
+            owner=f"{socket.gethostname()}:{self.data_dir.path.resolve()}",
+            environ=os.environ,
+        )
+        self._later("refreshes", self.refresher.close)
+        self._later("sign-ins", self.sign_ins.close)
+        for provider in self.registry.providers.values():
+            if (secret := secret_in(provider.facts, os.environ)) is not None:
+                self.redactor.add(secret.reveal())
 
     async def _start(self) -> None:
         for transport in self.registry.transports.values():
             await self._start_transport(transport)
-        self._later("telemetry", self.telemetry.close)
         await self.telemetry.start()
+        self.keeper.start()
+        self._later("refreshing ahead", self.refresher.start())
 
     async def _start_transport(self, transport: Transport) -> None:
+        self._started.add(transport.name)
         self._later(f"transport {transport.name}", transport.close)
         await self._starting(f"the transport {transport.name!r}", transport.start())
 
@@ -151,6 +251,70 @@ class Gateway:
         except Exception as error:
             reason = self.redactor.text(f"{type(error).__name__}: {error}")
             raise StartError(f"{what} cannot be opened", why=reason) from error
+
+    @functools.cached_property
+    def passports(self) -> Passports:
+        """Who signed what, as far as this process has seen."""
+        return Passports(self.registry.translators.values())
+
+    def new_router(self, registry: Registry, build: Callable[..., Router] = Router) -> Router:
+        """A router over these settings and accounts, with standings of its own."""
+        return build(
+            registry,
+            self.accounts,
+            aliases=self.settings.aliases,
+            transports=registry.transports,
+            default_transport=self.settings.server.transport,
+            terms=terms_of(self.settings),
+            last_resort=self.settings.routing.last_resort,
+        )
+
+    def _minted_by(self, dialect: str, body: bytes) -> Origin | None:
+        return self.passports.minted_by(dialect, body)
+
+    async def use(self, transports: Iterable[str]) -> None:
+        """Have these transports started, where a command without a server needs them. Raises `StartError`."""
+        for name in transports:
+            if name not in self._started:
+                await self._start_transport(self.registry.transports[name])
+
+    @functools.cached_property
+    def explainer(self) -> Explainer:
+        """Tells where a request would go."""
+        return Explainer(
+            self.settings,
+            translators=self.registry.translators,
+            router=self.router,
+            planner=self.planner,
+            screening=self.screening,
+            health=self.health,
+            passports=self.passports,
+        )
+
+    def quota_reader(self) -> QuotaReader:
+        """Who asks how much is left of the accounts that may be used."""
+        quota = self.settings.quota
+        return QuotaReader(
+            self.quotas,
+            self.registry.providers,
+            lambda: [account for name in self.registry.providers for account in self.accounts.of(name)],
+            self.asking,
+            self.health.cooling,
+            interval_s=quota.interval_s,
+            skip_at=quota.skip_at,
+            clock=time.time,
+        )
+
+    def model_lists(self) -> ModelLists:
+        """Who asks which models the accounts have."""
+        registry = self.registry
+        return ModelLists(
+            registry.providers,
+            registry.translators,
+            self.accounts,
+            self.asking,
+            interval_s=self.settings.models.refresh_s,
+        )
 
     # --- closing
 
@@ -187,14 +351,22 @@ class Gateway:
             return "the encryption key does not work"
         return None
 
+    def _limits_of(self, provider: str) -> Limits:
+        """What all accounts of a provider together may be asked for."""
+        known = self.registry.providers.get(provider)
+        return Limits() if known is None else known.facts.limits
+
     def _accounts_changed(self) -> None:
         self.router.forget()
-        secrets = frozenset(_secrets_in([self.settings, self.accounts.all(), self.management_key.key]))
-        for value in secrets - self._redacted:
-            self.redactor.add(value)
-        for value in self._redacted - secrets:
-            self.redactor.discard(value)
-        self._redacted = secrets
+        accounts = self.accounts.all()
+        self.gates.set_accounts(accounts, self._limits_of)
+        for provider, name in self.identities.changed(accounts):
+            self.health.cooling.forget(provider, name)
+        held = [(account.credential, account.proxy) for account in accounts]  # not their models, which may be many
+        secrets = frozenset(_secrets_in([self.settings, held, self.management_key.key]))
+        if secrets != self._redacted:
+            self.redactor.change(secrets - self._redacted, self._redacted - secrets)
+            self._redacted = secrets
 
 
 def _secrets_in(value: Any) -> "list[str]":

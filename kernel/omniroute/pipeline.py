@@ -5,14 +5,14 @@ prepared stands ready in the registry; a request meets neither pluggy nor the di
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from omniroute.answers import Answer, Opened
 from omniroute.attempts import Attempts
 from omniroute.clock import Watch
-from omniroute.contracts import Authenticator, Headers, Principal, RouteContext
+from omniroute.contracts import Authenticator, Framing, Headers, Principal
 from omniroute.errors import (
     AuthenticationFailed,
     Draining,
@@ -20,14 +20,18 @@ from omniroute.errors import (
     InternalError,
     UnsupportedMediaType,
     UpstreamError,
-    UpstreamTimeout,
 )
 from omniroute.exchange import Exchange, Receive, Scope
-from omniroute.json_guard import check_json
+from omniroute.framing import keepalive
+from omniroute.gates import Gates
+from omniroute.idempotency import Repeats
+from omniroute.keepalive import KeepAlive
 from omniroute.logs import Redactor, get_logger, log_request
 from omniroute.model import Loss
+from omniroute.patience import too_late
+from omniroute.planning import Planner
 from omniroute.routing import Candidate, Router
-from omniroute.server.messages import ClientDisconnected, read_body
+from omniroute.server.messages import ClientDisconnected, has_stalled, read_body
 from omniroute.server.strangers import vouch
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
@@ -41,8 +45,9 @@ __all__ = ["Pipeline"]
 log = get_logger(__name__)
 
 STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
-BYTES_PER_TOKEN = 4
 ESTIMATED = ((b"x-omniroute-estimated", b"true"),)
+STOPPED_READING = "client_stopped_reading"
+"""In the record of a request whose client was cut off after `timeouts.write_s`."""
 
 
 class Pipeline:
@@ -52,27 +57,28 @@ class Pipeline:
         settings: Settings,
         authenticators: Sequence[Authenticator],
         router: Router,
+        planner: Planner,
         attempts: Attempts,
         telemetry: "Telemetry",
-        content_types: Mapping[str, bytes],
+        framings: Mapping[str, Framing],
         token_counts: TokenCounts,
         redactor: Redactor,
         is_draining: Callable[[], bool],
-        draw: Callable[[], float] = random.random,
+        gates: Gates | None = None,
     ) -> None:
-        """`content_types`: framing -> the media type of its streams. `draw` is the strategies' chance, 0 to 1."""
         self._authenticators = authenticators
         self._router = router
+        self._planner = planner
         self._attempts = attempts
+        self._gates = gates
+        self._repeats = Repeats(keyed=settings.routing.idempotency, window_s=settings.routing.dedup_window_s)
         self._telemetry = telemetry
-        self._content_types = content_types
+        self._framings = framings
+        self._keepalive_s = settings.timeouts.keepalive_s
         self._token_counts = token_counts
         self._max_body_bytes = settings.limits.max_body_bytes
-        self._max_json_depth = settings.limits.max_json_depth
-        self._loss_policy = settings.translation.loss
         self._redactor = redactor
         self._is_draining = is_draining
-        self._draw = draw
 
     # --- the whole of it ----------------------------------------------------------------------------------------------
 
@@ -86,6 +92,7 @@ class Pipeline:
         except asyncio.CancelledError:
             if exchange.client_gone:
                 exchange.outcome = "client_closed"
+                exchange.error = STOPPED_READING if has_stalled(scope) else None
             else:
                 await self._refuse(exchange, shutting_down())
         except ClientDisconnected:
@@ -98,6 +105,7 @@ class Pipeline:
         finally:
             if exchange.running is not None:  # the client has left and the gateway stops by nobody's fault
                 exchange.running.end(ok=True if exchange.outcome == "ok" else None)
+            exchange.release()
             record = exchange.record()
             log_request(record)
             self._telemetry.record(record)
@@ -114,23 +122,32 @@ class Pipeline:
         check_media_type(exchange.headers)
 
     async def _serve(self, exchange: Exchange) -> None:
-        check_json(exchange.body, max_depth=self._max_json_depth)
-        head = exchange.head = exchange.translator.read_head(exchange.body, exchange.params, exchange.headers)
-        route = exchange.route = self._router.resolve(head.model)
-        assert exchange.principal is not None
-        exchange.loss_policy = exchange.principal.loss or route.loss or self._loss_policy
-        if exchange.operation == "count_tokens":
-            await self._count_tokens(exchange, list(self._router.candidates(route, None)))
-            return
-        context = RouteContext(
-            combo="",
-            session=head.session,
-            now_s=asyncio.get_running_loop().time(),
-            draw=self._draw,
-            standing=self._router.standing.view,
-            input_tokens_estimate=len(exchange.body) // BYTES_PER_TOKEN,
-        )
-        answer = await self._attempts.first(exchange, self._router.candidates(route, context))
+        self._planner.read(exchange)
+        await self._repeats.serve(exchange, self._answer)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        """Have it answered by somebody."""
+        assert exchange.route is not None
+        with self._keepalive(exchange):
+            if self._gates is not None:
+                await self._gates.admit(exchange)
+            if exchange.operation == "count_tokens":
+                await self._count_tokens(exchange, list(self._router.candidates(exchange.route, None)))
+                return
+            candidates = self._planner.candidates(exchange, asyncio.get_running_loop().time())
+            answer = await self._attempts.first(exchange, candidates)
+            self._planner.served(exchange, answer.body if isinstance(answer, Answer) else answer.held)
+            await self._deliver(exchange, answer)
+
+    def _keepalive(self, exchange: Exchange) -> AbstractContextManager[object]:
+        assert exchange.head is not None
+        if not exchange.head.stream:
+            return nullcontext()
+        framing = self._client_framing(exchange)
+        sign = keepalive(exchange.translator, framing)
+        return KeepAlive(exchange, self._keepalive_s, sign, _stream_headers(framing))
+
+    async def _deliver(self, exchange: Exchange, answer: Answer | Opened) -> None:
         if exchange.losses and exchange.loss_policy == "warn":
             log.warning(
                 "translation loses", request_id=exchange.request_id, losses=[_shown(x) for x in exchange.losses]
@@ -146,17 +163,22 @@ class Pipeline:
 
     async def _recite(self, exchange: Exchange, answer: Answer) -> None:
         """A stream that arrived at once."""
-        await exchange.start(200, ((b"content-type", self._content_type(exchange)), *STREAM_HEADERS))
+        await self._begin(exchange)
         await exchange.send(answer.body, more=False)
 
-    def _content_type(self, exchange: Exchange) -> bytes:
-        return self._content_types[exchange.translator.stream_framing(exchange.params)]
+    async def _begin(self, exchange: Exchange) -> None:
+        """The head of a stream, unless a sign of life has taken it along."""
+        if not exchange.started:
+            await exchange.start(200, _stream_headers(self._client_framing(exchange)))
+
+    def _client_framing(self, exchange: Exchange) -> Framing:
+        return self._framings[exchange.translator.stream_framing(exchange.params)]
 
     async def _stream(self, exchange: Exchange, opened: Opened) -> None:
         """Pass the stream on until it ends in one of two ways: whole, or with the dialect's error event."""
         passage = opened.passage
         try:
-            await exchange.start(200, ((b"content-type", self._content_type(exchange)), *STREAM_HEADERS))
+            await self._begin(exchange)
             if opened.held:
                 await exchange.send(opened.held, more=True)
             last = b"" if opened.closed else await self._relay(exchange, opened)
@@ -182,7 +204,9 @@ class Pipeline:
         """The rest of the stream; returns what is to be sent last."""
         passage = opened.passage
         try:
-            with Watch(exchange.idle_s) as watch:
+            patience = exchange.patience
+            with Watch(patience.idle_s, limit_s=patience.left_s(exchange.elapsed_s)) as watch:
+                watch.renewed = True
                 async for data in opened.chunks:
                     out = passage.feed(data)
                     if out:
@@ -190,7 +214,7 @@ class Pipeline:
                         await exchange.send(out, more=True)
                     watch.touch()
         except TimeoutError as error:
-            raise UpstreamTimeout("the upstream fell silent in mid-answer", why=str(error)) from error
+            raise too_late(watch, error) from error
         return passage.close()
 
     # --- token counts -------------------------------------------------------------------------------------------------
@@ -224,8 +248,15 @@ class Pipeline:
         return InternalError("the gateway failed", why=f"its log has the rest under {exchange.request_id}")
 
     async def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        """In the client's dialect: as a status while there is none, else as the stream's last event."""
+        error = self._discreet(error)
         if not exchange.started:
-            await exchange.refuse(self._discreet(error))
+            await exchange.refuse(error)
+        elif not exchange.finished:
+            exchange.outcome, exchange.error = "error", error.code
+            writer = self._client_framing(exchange).writer()
+            last = b"".join(map(writer.encode, exchange.translator.tap().fail(error))) + writer.close()
+            await exchange.send(last, more=False)
 
     def _discreet(self, error: GatewayError) -> GatewayError:
         """An upstream that repeats a credential does not get it any further."""
@@ -294,6 +325,10 @@ def check_media_type(headers: Headers) -> None:
     coding = headers.get("content-encoding")
     if coding is not None and coding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(f"the content encoding {coding!a} is not taken", fix="send the body as it is")
+
+
+def _stream_headers(framing: Framing) -> Sequence[tuple[bytes, bytes]]:
+    return ((b"content-type", framing.content_type.encode()), *STREAM_HEADERS)
 
 
 def _shown(loss: Loss) -> str:

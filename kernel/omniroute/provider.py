@@ -39,6 +39,7 @@ from omniroute.errors import (
 )
 from omniroute.model import ChatRequest, Loss
 from omniroute.refusal import Refusal, read_refusal, retry_after_s, wait_s
+from omniroute.reasoning_text import without_reasoning
 from omniroute.system_text import as_user_text
 
 __all__ = ["FactsProvider", "retry_after_s"]
@@ -67,6 +68,12 @@ TOO_LONG = re.compile(
 SIGNATURE = re.compile(
     r"invalid .?signature.? in .?thinking|thought.?signature.{0,20}(not valid|invalid)|corrupted thought", re.IGNORECASE
 )
+REASONING_REFUSED = re.compile(
+    r"(unsupported|unknown|unrecogni[sz]ed|unexpected|extra|remove)\b.{0,60}\breasoning_content"
+    r"|\breasoning_content\b.{0,40}(unsupported|unexpected|not (supported|allowed|permitted))",
+    re.IGNORECASE,
+)
+"""Said of plain reasoning of earlier turns, which some servers want back and others refuse."""
 KEY_LIKE = re.compile(r"[\w-]*\*{3,}[\w*-]*|(?=[\w-]*\d)[\w-]{16,}")
 """Upstreams name the key they refuse, in part or whole."""
 
@@ -92,11 +99,14 @@ class FactsProvider:
         return (*self.facts.drops, *model.drops)
 
     def adapts(self, model: ModelFacts) -> bool:
-        return type(self).adapt is not FactsProvider.adapt or bool(self.dropped(model)) or model.refuses_system
+        changes = self.facts.refuses_reasoning or model.refuses_system or bool(self.dropped(model))
+        return changes or type(self).adapt is not FactsProvider.adapt
 
     def adapt(self, request: ChatRequest, model: ModelFacts) -> ChatRequest:
         if model.refuses_system:
             request = as_user_text(request)
+        if self.facts.refuses_reasoning:
+            request = without_reasoning(request)
         sampling = request.sampling
         refused = [name for name in self.dropped(model) if getattr(sampling, name) not in (None, ())]
         if not refused:
@@ -205,7 +215,7 @@ def kind_of(status: int, refusal: Refusal) -> type[UpstreamError]:
             return UpstreamModelMissing
         if refusal.codes & TOO_LONG_CODES or TOO_LONG.search(message):
             return ContextTooLong
-        if refusal.codes & SIGNATURE_CODES or SIGNATURE.search(message):
+        if refusal.codes & SIGNATURE_CODES or SIGNATURE.search(message) or REASONING_REFUSED.search(message):
             return SignatureRejected
     return kind
 

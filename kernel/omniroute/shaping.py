@@ -1,5 +1,6 @@
 """A client's request in a candidate's dialect: the very bytes where nothing has to change, encoded anew otherwise."""
 
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -7,9 +8,12 @@ import msgspec
 from omniroute.contracts import Call, HttpRequest, Outgoing, UpstreamOperation
 from omniroute.errors import InvalidRequest, TranslationRefused
 from omniroute.exchange import Exchange
+from omniroute.losses import in_source
 from omniroute.model import ChatRequest, Loss
 from omniroute.passport import Passports, has_carrier, without_signatures
+from omniroute.reasoning_text import without_reasoning
 from omniroute.routing import Candidate
+from omniroute.translating import encoded
 
 __all__ = ["Shaped", "shape"]
 
@@ -44,9 +48,7 @@ def shape(
     else:
         request = _request(exchange, candidate, passports)
         request = msgspec.structs.replace(request, model=model, stream=stream, include_usage=True)
-        outgoing = upstream.encode_request(request)
-        if request.losses:
-            outgoing = msgspec.structs.replace(outgoing, losses=(*request.losses, *outgoing.losses))
+        outgoing = encoded(upstream, request)
         if outgoing.losses and exchange.loss_policy == "strict":
             raise _refused(exchange, candidate, outgoing.losses)
     call = Call(
@@ -55,10 +57,23 @@ def shape(
         model=model,
         stream=stream,
         body=outgoing.body,
-        headers={**headers, **upstream.request_headers(exchange.headers)} if same else headers,
+        headers=_own_headers(exchange, candidate, headers) if same else headers,
         credential_place=candidate.place,
+        request_id=exchange.request_id,
+        session=exchange.head.session,
+        now_s=time.time(),
     )
-    return Shaped(http=candidate.provider.prepare(call), outgoing=outgoing, request=request)
+    http = candidate.provider.prepare(call)
+    if candidate.account.proxy is not None:
+        http = msgspec.structs.replace(http, proxy=candidate.account.proxy.reveal())
+    return Shaped(http=http, outgoing=outgoing, request=request)
+
+
+def _own_headers(exchange: Exchange, candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """With those of a client that speaks the upstream's own dialect."""
+    sent = exchange.headers
+    forwarded = {name: value for name in candidate.provider.facts.forwards if (value := sent.get(name)) is not None}
+    return {**headers, **forwarded, **candidate.translator.request_headers(sent)}
 
 
 def _streams(exchange: Exchange, candidate: Candidate) -> bool:
@@ -77,7 +92,7 @@ def _can_be_relayed(exchange: Exchange, candidate: Candidate, passports: Passpor
     if exchange.without_signatures or has_carrier(exchange.body):
         return False
     signed = passports.found_in(exchange.translator.dialect, exchange.body)
-    if signed and not passports.all_good(signed, candidate.target.provider):
+    if signed and not passports.all_good(signed, candidate.target):
         return False
     if not candidate.adapts:
         return True
@@ -94,8 +109,16 @@ def _request(exchange: Exchange, candidate: Candidate, passports: Passports) -> 
             fix="send the whole conversation in `input`, with store false",
             param="/previous_response_id",
         )
-    foreign = passports.any if exchange.without_signatures else passports.foreign_to(candidate.target.provider)
-    return candidate.provider.adapt(without_signatures(asked, foreign), candidate.model)
+    if exchange.without_signatures:
+        asked = without_reasoning(without_signatures(asked, passports.any))
+    else:
+        asked = without_signatures(asked, passports.foreign_to(candidate.target))
+    adapted = candidate.provider.adapt(asked, candidate.model)
+    known = len(asked.losses)
+    if len(adapted.losses) == known:
+        return adapted
+    losses = (*asked.losses, *in_source(adapted.losses[known:], asked))
+    return msgspec.structs.replace(adapted, losses=losses)
 
 
 def _refused(exchange: Exchange, candidate: Candidate, losses: tuple[Loss, ...]) -> TranslationRefused:

@@ -28,7 +28,7 @@ from omniroute.model import (
     ToolResultPart,
 )
 
-__all__ = ["FourCharacters", "TokenCounts", "count_input_tokens"]
+__all__ = ["FOUR_CHARACTERS", "FourCharacters", "TokenCounts", "count_input_tokens"]
 
 log = get_logger(__name__)
 

@@ -372,3 +372,15 @@ def test_whatever_happens_each_mark_has_one_probe_and_what_is_remembered_is_true
     for ticket in under_way:
         world.cooling.leave(ticket)
     assert not any(world.hold(target) for target in ALL.values())
+
+
+def test_a_quota_that_is_there_again_takes_away_its_own_marks_only():
+    cooling = Cooling(cap_s=3600, clock=lambda: 0.0)
+    spent, throttled, other = (Target(provider="p", model=name, account=name) for name in "abc")
+    cooling.failed(cooling.enter(spent, "x"), QuotaExhausted("used up"))
+    cooling.failed(cooling.enter(throttled, "x"), RateLimited("slower"))
+    cooling.failed(cooling.enter(other, "x"), QuotaExhausted("used up"))
+    assert [cooling.refilled("p", name) for name in "ab"] == [1, 0]
+    assert cooling.hold(spent, "x") is None
+    assert cooling.hold(throttled, "x") is not None
+    assert cooling.hold(other, "x") is not None

@@ -399,3 +399,10 @@ def test_configuring_again_does_not_double_events(log):
     log.start()
     logging.getLogger("library").warning("once")
     assert len(log.events) == 1
+
+
+def test_many_values_change_at_once():
+    redactor = Redactor()
+    redactor.change([f"value-number-{at}" for at in range(100)], [])
+    redactor.change(["another-value"], [f"value-number-{at}" for at in range(50)])
+    assert redactor.text("value-number-7 value-number-70 another-value") == "value-number-7 *** ***"

@@ -172,3 +172,16 @@ def test_counts_add_up_whatever_happens(history):
 )
 def test_a_price_that_was_said_goes_before_the_facts(known, said, expected):
     assert priced(ModelFacts(id="m", price=known), said) == ModelFacts(id="m", price=expected)
+
+
+def test_what_is_known_of_a_quota_by_now_counts_more_and_changes_when_that_is_said(standings):
+    known = {}
+    standings.quota_of = known.get
+    standings.set_quota(ONE, 0.4, 500.0)
+    assert standings.view[ONE].quota_left == 0.4
+    known[ONE] = (0.2, None)
+    standings.quota_changed(ONE.provider, "nobody")
+    assert standings.view[ONE].quota_left == 0.4
+    standings.quota_changed(ONE.provider, ONE.account)
+    assert (standings.view[ONE].quota_left, standings.view[ONE].quota_resets_s) == (0.2, None)
+    assert standings.seen[ONE].quota_left == 0.2

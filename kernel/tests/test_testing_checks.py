@@ -2,18 +2,21 @@
 
 import itertools
 import re
+import threading
 
 import msgspec
 import pytest
 
 from omniroute.api import (
     CredentialPlace,
+    ExchangeFacts,
     FactsProvider,
     HttpRequest,
     HttpResponse,
     MetadataDelta,
     ModelFacts,
     ModelListing,
+    OAuthFacts,
     PartEnd,
     PartStart,
     Ping,
@@ -25,6 +28,7 @@ from omniroute.api import (
     ResponseEnd,
     ResponseStart,
     Sampling,
+    Secret,
     TextDelta,
     TextPart,
     TimeoutFacts,
@@ -32,6 +36,7 @@ from omniroute.api import (
     ToolCallPart,
     Usage,
     UsageUpdate,
+    UserinfoFacts,
 )
 from omniroute.testing import check_events, check_provider, check_strategy
 
@@ -173,6 +178,30 @@ class Sorting(Turning):
 DICE = itertools.count()
 
 
+class Locked(Turning):
+    def __init__(self, options):
+        super().__init__(options)
+        self.lock = threading.Lock()
+
+
+class Shared(Turning):
+    """Counts turns where its copies do: each two instances agree, for each begins with a new list."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.turns = Turns()
+
+    def order(self, targets, context):
+        self.turns.append(1)
+        first = len(self.turns) % len(targets)
+        return [*targets[first:], *targets[:first]]
+
+
+class Turns(list):
+    def __deepcopy__(self, memo):
+        return self
+
+
 def strategy(**members):
     return type("Bad", (Turning,), members)
 
@@ -196,6 +225,8 @@ def test_a_proper_strategy_passes():
             strategy(order=lambda self, targets, context: targets[:: -1 if next(DICE) % 5 == 0 else 1]),
             "two instances with the same options and history order differently",
         ),
+        (Locked, "copy.deepcopy cannot copy it"),
+        (Shared, "asking a copy.deepcopy of it changes what it answers"),
     ],
 )
 def test_an_improper_strategy_is_told_what_is_wrong(bad, told):
@@ -206,6 +237,10 @@ def test_an_improper_strategy_is_told_what_is_wrong(bad, told):
 # --- providers --------------------------------------------------------------------------------------------------------
 
 FACTS = ProviderFacts(name="acme", dialect="openai-chat", base_url="https://api.acme.example/v1")
+
+
+def oauth(**changes):
+    return OAuthFacts(**{"client_id": "public", "token_url": "https://vendor.example/token", **changes})
 
 
 def model(**fields):
@@ -224,6 +259,17 @@ def model(**fields):
         ({"base_url": "https://api.acme.example/v1?a=b"}, "a query goes into `query`"),
         ({"base_url": "https://me@api.acme.example/v1"}, "user information"),
         ({"docs_url": "docs.acme.example"}, "docs_url"),
+        ({"tier": "subscription"}, "is shown its terms"),
+        ({"own_clients": ("acme-cli/", "")}, "an empty prefix would be every client"),
+        ({"oauth": oauth(client_secret=Secret("x"))}, "no secret is shipped"),
+        ({"oauth": oauth(client_id="")}, "oauth.client_id: empty"),
+        ({"oauth": oauth(token_url="http://vendor.example/token")}, "oauth.token_url"),
+        ({"oauth": oauth(userinfo=UserinfoFacts(url="vendor.example"))}, "oauth.userinfo.url"),
+        ({"oauth": oauth(exchange=ExchangeFacts(url="http://vendor.example"))}, "oauth.exchange.url"),
+        ({"oauth": oauth(authorize_url="https://v.example/a", redirect_path="cb")}, "begins with a slash"),
+        ({"oauth": oauth(always_paste=True)}, "needs a paste_url"),
+        ({"oauth": oauth(base_url="{resource_url}/v1")}, "where a token may go"),
+        ({"oauth": oauth(refresh_lead_s=0.0)}, "renewed before it ends"),
         ({"checked": "yesterday"}, "'yesterday': a date"),
         ({"headers": {"Authorization": "Bearer x"}}, "Authorization carries a credential"),
         ({"headers": {"x y": "1"}}, "'x y'"),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from omniroute.cli.command import Session, command
-from omniroute.cli.output import note, print_data, print_json, table
+from omniroute.cli.output import limits_text, note, print_data, print_json, table
 
 __all__ = ["key"]
 
@@ -17,16 +17,30 @@ def key() -> None:
     """Client keys for the model API. They never reach the management API."""
 
 
-@command(key, epilog="\b\nExamples:\n  omniroute key create laptop\n  omniroute key create ci --expires-days 30 --json")
+@command(
+    key, epilog="\b\nExamples:\n  omniroute key create laptop\n  omniroute key create ci --expires-days 30 --rpm 60"
+)
 @click.argument("name")
 @click.option("--expires-days", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Stop working then.")
-def create(session: Session, name: str, expires_days: float | None) -> None:
+@click.option("--max-concurrency", type=click.IntRange(1), metavar="N", help="Requests at a time.")
+@click.option("--rpm", type=click.IntRange(1), metavar="N", help="Requests in any minute.")
+@click.option("--tpm", type=click.IntRange(1), metavar="N", help="Tokens in any minute.")
+def create(
+    session: Session,
+    name: str,
+    expires_days: float | None,
+    max_concurrency: int | None,
+    rpm: int | None,
+    tpm: int | None,
+) -> None:
     """Make a key called NAME and print it. It is never shown again."""
     from omniroute.cli.managing import manage
+    from omniroute.contracts import Limits
     from omniroute.management.service import CreateKey
 
     expires_in_s = None if expires_days is None else expires_days * DAY_S
-    wanted = CreateKey(name=name, expires_in_s=expires_in_s)
+    limits = Limits(max_concurrency=max_concurrency, rpm=rpm, tpm=tpm)
+    wanted = CreateKey(name=name, expires_in_s=expires_in_s, limits=limits)
     made = manage(session, lambda manager: manager.create_key(wanted))
     if session.as_json:
         print_json({"key": made.key, "id": made.id, "name": made.name, "expires_at_s": made.expires_at_s})
@@ -49,10 +63,18 @@ def list_(session: Session) -> None:
         note("There are no client keys. Make one: omniroute key create NAME")
     else:
         rows = [
-            (view.id, view.name, view.state, _day(view.created_s), _day(view.expires_at_s), view.origin)
+            (
+                view.id,
+                view.name,
+                view.state,
+                _day(view.created_s),
+                _day(view.expires_at_s),
+                limits_text(view.limits),
+                view.origin,
+            )
             for view in keys
         ]
-        print_data(table(("id", "name", "state", "created", "expires", "from"), rows))
+        print_data(table(("id", "name", "state", "created", "expires", "limits", "from"), rows))
 
 
 @command(key, json=False, epilog="\b\nExamples:\n  omniroute key revoke laptop\n  omniroute key revoke k3f9a0xq")

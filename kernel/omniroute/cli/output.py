@@ -5,11 +5,25 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-__all__ = ["Exit", "Problem", "colour", "note", "print_data", "print_json", "print_problem", "printable", "table"]
+if TYPE_CHECKING:
+    from omniroute.contracts import Limits
+
+__all__ = [
+    "Exit",
+    "Problem",
+    "colour",
+    "limits_text",
+    "note",
+    "print_data",
+    "print_json",
+    "print_problem",
+    "printable",
+    "table",
+]
 
 
 PLAIN = str.maketrans({"✓": "+", "–": "-", "…": "...", "·": "-"})
@@ -76,6 +90,17 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     head = "  ".join(text.ljust(width) for text, width in zip(heads, widths, strict=True))
     return "\n".join([click.style(head.rstrip(), bold=True), *(line.rstrip() for line in lines)])
+
+
+def limits_text(limits: "Limits") -> str:
+    """`60 rpm, 4 at a time`; empty when nothing is limited."""
+    said = (
+        (limits.rpm, "rpm"),
+        (limits.tpm, "tpm"),
+        (limits.max_concurrency, "at a time"),
+        (limits.min_interval_s, "s apart"),
+    )
+    return ", ".join(f"{value:g} {unit}" for value, unit in said if value is not None)
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 
 from omniroute.app import build_app
@@ -29,15 +30,17 @@ async def run(loaded: LoadedSettings, redactor: Redactor, *, safe_mode: bool) ->
     try:
         await opening.prepare()
         settings = gateway.settings
-        return await serve(
-            build_app(gateway),
-            host=settings.server.host,
-            port=settings.server.port,
-            limits=limits_of(settings),
-            drain_s=settings.limits.drain_s,
-            on_ready=opening.ready,
-            on_drain=opening.drain,
-        )
+        with gateway.loop_watch:
+            return await serve(
+                build_app(gateway),
+                host=settings.server.host,
+                port=settings.server.port,
+                limits=limits_of(settings),
+                drain_s=settings.limits.drain_s,
+                listen_on_s=settings.limits.unready_s,
+                on_ready=opening.ready,
+                on_drain=opening.drain,
+            )
     finally:
         await opening.end()
         await gateway.close()
@@ -83,9 +86,13 @@ class _Opening:
         try:
             found = await discovery.look()
             note(banner(self._start(url, found), windows=sys.platform == "win32"))
-            await discovery.keep_looking()
         except Exception as error:
             log.error("cannot look for local model servers", exc_info=error)
+        await asyncio.gather(
+            _lasting("looking for local model servers", discovery.keep_looking()),
+            _lasting("reading model lists", gateway.model_lists().keep_reading()),
+            _lasting("reading quotas", gateway.quota_reader().keep_reading()),
+        )
 
     def _start(self, url: str, found: tuple[Found, ...]) -> Start:
         gateway = self._gateway
@@ -104,3 +111,11 @@ class _Opening:
             earlier=earlier_data(Path.home(), data_dir),
             models=gateway.router.listed(),
         )
+
+
+async def _lasting(what: str, work: Coroutine[None, None, None]) -> None:
+    """One that fails ends alone."""
+    try:
+        await work
+    except Exception as error:
+        log.error("a background task has ended", what=what, exc_info=error)

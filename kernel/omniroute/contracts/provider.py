@@ -77,6 +77,8 @@ class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it streams when asked to, can do nothing else, or never does; clients get what they asked for all the same."""
     is_quirky: bool = False
     """Its answers bend the dialect's rules: they are read and written anew instead of being relayed."""
+    refuses_reasoning: bool = False
+    """It answers 400 to a request that brings reasoning of earlier turns back: none is sent to it."""
     timeouts: TimeoutFacts = TimeoutFacts()
     model_timeouts: Mapping[str, TimeoutFacts] = {}
     """By model id, before what `models` and `timeouts` say; also for models beyond the list."""
@@ -94,6 +96,8 @@ class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     own_clients: tuple[str, ...] = ()
     """How the `user-agent` of the vendor's own client begins (`claude-cli/`). Where `tier` is `subscription`, others are
     served only by accounts whose owner allowed it."""
+    imitators: tuple[str, ...] = ()
+    """How it begins for other programs that call themselves by that client's name: they are others all the same."""
     note: str | None = None
     """What people should know before they rely on it, in a sentence: that it was withdrawn, and when."""
     forwards: tuple[str, ...] = ()

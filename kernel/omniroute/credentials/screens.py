@@ -12,7 +12,8 @@ def for_own_clients(candidate: Candidate, needs: Needs) -> Skip | None:
     facts = candidate.provider.facts
     if facts.tier != "subscription" or candidate.account.other_clients:
         return None
-    if needs.user_agent.startswith(facts.own_clients):
+    client = needs.user_agent
+    if client.startswith(facts.own_clients) and not client.startswith(facts.imitators):
         return None
     return Skip(reason=OTHER_CLIENT, detail="its owner lets the vendor's own client use it only")
 

@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -63,11 +63,11 @@ class Redactor:
 
     def add(self, value: str) -> None:
         """From now on `value` is masked, also percent-encoded or inside JSON. Values below 8 characters are not."""
-        self._change(value, 1)
+        self.change([value], [])
 
     def discard(self, value: str) -> None:
         """Undo one `add`."""
-        self._change(value, -1)
+        self.change([], [value])
 
     def text(self, text: str) -> str:
         """`text` with every credential replaced by `***`; the same object when there is none."""
@@ -132,13 +132,16 @@ class Redactor:
     def __repr__(self) -> str:
         return f"Redactor({len(self._count)} values)"
 
-    def _change(self, value: str, by: int) -> None:
-        if len(value) < SHORTEST_SECRET:
-            return
+    def change(self, added: Iterable[str], discarded: Iterable[str]) -> None:
+        """`add` and `discard` many at once: every change looks at all the values there are."""
         with self._lock:
-            self._count[value] += by
-            if self._count[value] <= 0:
-                del self._count[value]
+            for values, by in ((added, 1), (discarded, -1)):
+                for value in values:
+                    if len(value) < SHORTEST_SECRET:
+                        continue
+                    self._count[value] += by
+                    if self._count[value] <= 0:
+                        del self._count[value]
             spellings = {spelling for known in self._count for spelling in _spellings(known)}
             # Longest first: a value may be part of another.
             self._values = tuple(sorted(spellings, key=len, reverse=True))

@@ -1,6 +1,7 @@
 """The Litestar handlers of `/api`: each says who may call it and hands over to the service. Errors have one form."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
 
 from litestar import Request, Response, Router, delete, get, post
 from litestar.datastructures import ResponseHeader
@@ -8,10 +9,12 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from omniroute import __version__
+from omniroute.combos import ComboMetrics, ComboTest, ComboView
 from omniroute.contracts import ListedModel
+from omniroute.drilling import Drill, DrillOrder
 from omniroute.errors import (
     GatewayError,
     InternalError,
@@ -20,11 +23,13 @@ from omniroute.errors import (
     PayloadTooLarge,
     RouteNotFound,
 )
+from omniroute.explaining import Explanation, Question
 from omniroute.logs import get_logger
 from omniroute.management.access import declare, management_guard
+from omniroute.management.account_routes import ACCOUNT_HANDLERS
+from omniroute.management.decisions import RequestView
+from omniroute.management.provider_routes import PROVIDER_HANDLERS
 from omniroute.management.service import (
-    AccountView,
-    AddAccount,
     CreatedKey,
     CreateKey,
     KeyView,
@@ -42,6 +47,8 @@ __all__ = ["build_openapi_config", "build_router"]
 
 ROOT = "/api"
 MAX_BODY_BYTES = 64 * 1024
+MAX_EXPLAINED_BYTES = 64 * 1024 * 1024
+"""A model request is as large as it is."""
 MANAGEMENT = declare("management")
 Service: TypeAlias = NamedDependency[Management]
 NO_STORE = ResponseHeader(name="cache-control", value="no-store")
@@ -80,6 +87,59 @@ async def read_config(service: Service) -> list[Row]:
     return await service.config()
 
 
+# --- routing ----------------------------------------------------------------------------------------------------------
+
+
+@post("/route/explain", opt=MANAGEMENT, status_code=200, request_max_body_size=MAX_EXPLAINED_BYTES)
+async def explain_route(
+    service: Service,
+    request: Request[Any, Any, Any],
+    dialect: FromQuery[str | None] = None,
+    model: FromQuery[str | None] = None,
+    key: FromQuery[str | None] = None,
+    user_agent: FromQuery[str | None] = None,
+) -> Explanation:
+    """Where a request would go now, and why. The body is the request itself, in any dialect; nothing is sent or changed."""
+    body = await request.body()
+    return await service.explain(Question(body=body, dialect=dialect, model=model, key=key, user_agent=user_agent))
+
+
+@get("/requests/{request_id:str}", opt=MANAGEMENT)
+async def read_request(service: Service, request_id: FromPath[str]) -> RequestView:
+    """One past request and each of its attempts, by its record's id or its `X-Request-Id`."""
+    return await service.request(request_id)
+
+
+@get("/combos", opt=MANAGEMENT)
+async def list_combos(service: Service) -> list[ComboView]:
+    """All combos, with everything that is in them."""
+    return await service.combos()
+
+
+@get("/combos/{name:str}", opt=MANAGEMENT)
+async def read_combo(service: Service, name: FromPath[str]) -> ComboView:
+    """One combo. A slash in its name is written `%252F`, here and below."""
+    return await service.combo(unquote(name))
+
+
+@get("/combos/{name:str}/metrics", opt=MANAGEMENT)
+async def read_combo_metrics(service: Service, name: FromPath[str]) -> ComboMetrics:
+    """How a combo and each of its targets are doing, as far as this process has seen."""
+    return await service.combo_metrics(unquote(name))
+
+
+@post("/combos/{name:str}/test", opt=MANAGEMENT, status_code=200)
+async def test_combo(service: Service, name: FromPath[str]) -> ComboTest:
+    """Ask each target for a word, once, on the way requests take."""
+    return await service.test_combo(unquote(name))
+
+
+@post("/drill", opt=MANAGEMENT, status_code=200)
+async def run_drill(service: Service, data: JSONBody[DrillOrder]) -> Drill:
+    """What a combo does when one of its candidates fails: a request to stand-ins, which costs nothing and marks nobody."""
+    return await service.drill(data)
+
+
 # --- client keys ------------------------------------------------------------------------------------------------------
 
 
@@ -101,27 +161,6 @@ async def revoke_key(service: Service, key_id: FromPath[str]) -> None:
     await service.revoke_key(key_id)
 
 
-# --- accounts ---------------------------------------------------------------------------------------------------------
-
-
-@get("/accounts", opt=MANAGEMENT)
-async def list_accounts(service: Service) -> list[AccountView]:
-    """Accounts of all providers; never their credentials."""
-    return await service.accounts()
-
-
-@post("/accounts", opt=MANAGEMENT)
-async def add_account(service: Service, data: JSONBody[AddAccount]) -> AccountView:
-    """Add an account; its credential is stored encrypted."""
-    return await service.add_account(data)
-
-
-@delete("/accounts/{provider:str}/{name:str}", opt=MANAGEMENT)
-async def remove_account(service: Service, provider: FromPath[str], name: FromPath[str]) -> None:
-    """Remove an account and its credential."""
-    await service.remove_account(provider, name)
-
-
 HANDLERS = (
     read_status,
     list_models,
@@ -129,11 +168,17 @@ HANDLERS = (
     list_plugins,
     read_config,
     list_keys,
+    explain_route,
+    read_request,
+    list_combos,
+    read_combo,
+    read_combo_metrics,
+    test_combo,
+    run_drill,
     create_key,
     revoke_key,
-    list_accounts,
-    add_account,
-    remove_account,
+    *ACCOUNT_HANDLERS,
+    *PROVIDER_HANDLERS,
 )
 
 

@@ -4,22 +4,24 @@ Raises `GatewayError`s. Nothing that leaves here holds a credential, but for the
 """
 
 import time
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from omniroute import __version__
-from omniroute.accounts import unknown_provider
-from omniroute.contracts import Account, AuthStep, ClientKey, Credential, HttpRequest, ListedModel, Provider
-from omniroute.errors import InvalidRequest, NotFound
+from omniroute.combos import ComboMetrics, ComboTest, ComboView
+from omniroute.combos.watching import combo_metrics, combo_view, combo_views
+from omniroute.contracts import ClientKey, Limits, ListedModel
+from omniroute.drilling import Drill, DrillOrder
+from omniroute.errors import NotFound
+from omniroute.explaining import Explanation, Question
+from omniroute.loop_watch import Lag
+from omniroute.management.accounts import AccountManagement, AccountView, AddAccount, Reset
+from omniroute.management.decisions import RequestView, explanation, request_view
+from omniroute.management.providers import ProviderManagement
 from omniroute.plugins import InstalledPlugin, Plugins
-from omniroute.secret import Secret
 from omniroute.settings import PluginSettings, Row, effective
-
-if TYPE_CHECKING:
-    from omniroute.gateway import Gateway
 
 __all__ = [
     "AccountView",
@@ -30,6 +32,7 @@ __all__ = [
     "Management",
     "PluginView",
     "ProviderView",
+    "Reset",
     "Status",
     "plugin_views",
 ]
@@ -42,6 +45,8 @@ class CreateKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: Name
     expires_in_s: Annotated[float, Meta(gt=0, le=315_360_000)] | None = None
     """None does not expire."""
+    limits: Limits = Limits()
+    """What it may ask for."""
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +57,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at_s: float | None
     state: Literal["live", "expired", "revoked"]
     origin: Literal["database", "settings"]
+    limits: Limits = Limits()
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,35 +66,6 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     expires_at_s: float | None
-
-
-class AddAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    provider: str
-    name: Name = "default"
-    api_key: str | None = None
-    """None for keyless providers."""
-    base_url: str | None = None
-    """Instead of the provider's own API root."""
-    priority: Annotated[int, Meta(ge=1, le=100)] = 50
-
-    def __repr__(self) -> str:
-        return f"AddAccount({self.provider}/{self.name})"
-
-
-class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    provider: str
-    name: str
-    base_url: str
-    priority: int
-    origin: Literal["settings", "database", "discovered", "builtin"]
-    credential: bool
-    """Whether it has one."""
-    state: Literal["usable", "paused", "locked"]
-    reason: str | None = None
-    """Why it is locked."""
-    models: int | None = None
-    """How many its live list has; None where none was read."""
 
 
 class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +79,11 @@ class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     docs_url: str | None
     accounts: int
+    terms_url: str | None = None
+    auth_also: tuple[str, ...] = ()
+    """Further ways to sign in."""
+    own_clients: tuple[str, ...] = ()
+    """How the vendor's own client calls itself."""
 
 
 class PluginView(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,12 +113,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     """Those that work."""
     requires_client_key: bool
+    loop: Lag
 
 
-class Management:
-    def __init__(self, gateway: "Gateway") -> None:
-        self._gateway = gateway
-
+class Management(AccountManagement, ProviderManagement):
     # --- looking
 
     async def status(self) -> Status:
@@ -154,6 +134,7 @@ class Management:
             models=len(gateway.router.listed()),
             keys=sum(view.state == "live" for view in await self.keys()),
             requires_client_key=gateway.settings.auth.require_client_key,
+            loop=gateway.loop_watch.lag,
         )
 
     async def models(self) -> list[ListedModel]:
@@ -173,6 +154,9 @@ class Management:
                 status=facts.status,
                 docs_url=facts.docs_url,
                 accounts=len(accounts.of(name)),
+                terms_url=facts.terms_url,
+                auth_also=facts.auth_also,
+                own_clients=facts.own_clients,
             )
             for name, provider in sorted(self._gateway.registry.providers.items())
             if (facts := provider.facts)
@@ -184,6 +168,39 @@ class Management:
     async def config(self) -> list[Row]:
         return effective(self._gateway.loaded)
 
+    # --- routing
+
+    async def explain(self, question: Question) -> Explanation:
+        """Raises `InvalidRequest`, `ModelNotFound`, and `NotFound` for a key there is not."""
+        return explanation(self._gateway, question)
+
+    async def request(self, request_id: str) -> RequestView:
+        """Raises `NotFound`."""
+        return await request_view(self._gateway, request_id)
+
+    async def combos(self) -> list[ComboView]:
+        return combo_views(self._gateway)
+
+    async def combo(self, name: str) -> ComboView:
+        """Raises `NotFound`."""
+        return combo_view(self._gateway, name)
+
+    async def combo_metrics(self, name: str) -> ComboMetrics:
+        """Raises `NotFound`."""
+        return combo_metrics(self._gateway, name)
+
+    async def test_combo(self, name: str) -> ComboTest:
+        """Raises `NotFound`."""
+        from omniroute.combos.trying import try_combo  # the whole way of a request, which no other command needs
+
+        return await try_combo(self._gateway, name)
+
+    async def drill(self, order: DrillOrder) -> Drill:
+        """Raises `ModelNotFound`, `InvalidRequest`, and `NotFound` for a fault nobody can play."""
+        from omniroute.drilling.stage import drill  # the whole way of a request, which no other command needs
+
+        return await drill(self._gateway, order)
+
     # --- client keys
 
     async def keys(self) -> list[KeyView]:
@@ -193,65 +210,13 @@ class Management:
     async def create_key(self, wanted: CreateKey) -> CreatedKey:
         """Raises `InvalidRequest` and `Conflict`."""
         expires = None if wanted.expires_in_s is None else time.time() + wanted.expires_in_s
-        key, text = await self._gateway.keys.create(wanted.name, expires)
+        key, text = await self._gateway.keys.create(wanted.name, expires, limits=wanted.limits)
         return CreatedKey(key=text.reveal(), id=key.id, name=key.name, expires_at_s=key.expires_at_s)
 
     async def revoke_key(self, id_or_name: str) -> None:
         """Raises `NotFound` when no live key is called that, `Conflict` for one of the settings."""
         if not await self._gateway.keys.revoke(id_or_name):
             raise NotFound(f"no client key has the id or name {id_or_name!a}", fix="omniroute key list")
-
-    # --- accounts
-
-    async def accounts(self) -> list[AccountView]:
-        accounts = self._gateway.accounts
-        return [_account_view(account, accounts.locked.get(account.id)) for account in accounts.all()]
-
-    async def add_account(self, wanted: AddAccount) -> AccountView:
-        """Raises `InvalidRequest` and `Conflict`, and `UpstreamError` when signing in failed."""
-        provider = self._provider(wanted.provider)
-        credential = await self._sign_in(provider, wanted.api_key)
-        account = await self._gateway.accounts.add(
-            provider.facts.name, wanted.name, credential, base_url=wanted.base_url, priority=wanted.priority
-        )
-        return _account_view(account, None)
-
-    async def remove_account(self, provider: str, name: str) -> None:
-        """Raises `NotFound` when there is none, `Conflict` for one of the settings."""
-        found = self._gateway.registry.prefixes.get(provider, provider)
-        if not await self._gateway.accounts.remove(found, name):
-            raise NotFound(f"no account is called {provider!a} / {name!a}", fix="omniroute account list")
-
-    def _provider(self, name: str) -> Provider:
-        registry = self._gateway.registry
-        found = registry.providers.get(registry.prefixes.get(name, name))
-        if found is None:
-            raise unknown_provider(name, registry.prefixes)
-        return found
-
-    async def _sign_in(self, provider: Provider, api_key: str | None) -> Credential | None:
-        facts = provider.facts
-        if facts.auth == "none":
-            if api_key is not None:
-                raise InvalidRequest(f"{facts.name} takes no key", param="api_key")
-            return None
-        scheme = self._gateway.registry.auth_schemes[facts.auth]
-        given = {} if api_key is None else {"api_key": Secret(api_key)}
-        return await self._drive(scheme.sign_in(facts, given), facts.name)
-
-    async def _drive(self, flow: Generator[AuthStep, Any, Credential], name: str) -> Credential:
-        """Do what a sign-in asks for. Steps that need a person have no place here: nobody is looking."""
-        answer: object = None
-        while True:
-            try:
-                step = flow.send(answer)
-            except StopIteration as done:
-                credential: Credential = done.value
-                return credential
-            if not isinstance(step, HttpRequest):
-                flow.close()
-                raise InvalidRequest(f"signing in to {name} needs a person and a browser", param="provider")
-            answer = await self._gateway.control.send(step)
 
 
 def _key_view(key: ClientKey, now_s: float) -> KeyView:
@@ -264,21 +229,7 @@ def _key_view(key: ClientKey, now_s: float) -> KeyView:
         expires_at_s=key.expires_at_s,
         state="revoked" if key.revoked else "expired" if expired else "live",
         origin="settings" if from_settings else "database",
-    )
-
-
-def _account_view(account: Account, locked: str | None) -> AccountView:
-    return AccountView(
-        id=account.id,
-        provider=account.provider,
-        name=account.name,
-        base_url=account.base_url,
-        priority=account.priority,
-        origin=account.origin,
-        credential=account.credential is not None,
-        state="locked" if locked else "paused" if account.paused else "usable",
-        reason=locked,
-        models=None if account.models is None else len(account.models),
+        limits=key.limits or Limits(),
     )
 
 

@@ -11,11 +11,20 @@ from functools import lru_cache
 from omniroute.errors import PayloadTooLarge
 from omniroute.server.asgi import Receive, Scope
 
-__all__ = ["ClientDisconnected", "read_body", "relayed_headers"]
+__all__ = ["STALLED", "ClientDisconnected", "has_stalled", "read_body", "relayed_headers"]
+
+STALLED = "omniroute.stalled"
+"""In a scope's `extensions`: a function that says whether the connection was closed because its client did not read."""
 
 
 class ClientDisconnected(Exception):
     """The client went away, or was refused by the server, before its request was whole. There is nobody to answer."""
+
+
+def has_stalled(scope: Scope) -> bool:
+    """The client has gone because it was cut off: it left a full connection unread for too long."""
+    stalled = (scope.get("extensions") or {}).get(STALLED)
+    return stalled is not None and bool(stalled())
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -16,6 +16,7 @@ from omniroute.logs import get_logger
 from omniroute.server import refusals
 from omniroute.server.connections import Connections
 from omniroute.server.hosts import host_is_well_formed
+from omniroute.server.messages import STALLED
 from omniroute.server.outlets import BodyOf, Outlet
 from omniroute.server.refusals import Refusal
 from omniroute.server.strangers import VOUCH
@@ -61,6 +62,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._idle_clock: asyncio.TimerHandle | None = None
         self._idle_from_s = 0.0
         self._write_clock: asyncio.TimerHandle | None = None
+        self._stalled = False
+        """Closed because the client did not read."""
         self._noted: list[tuple[bytes, bytes]] = []
         self._read_bytes = 0
         """Size of the current read."""
@@ -153,6 +156,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.limits.write_s:
             self._write_clock = self.loop.call_later(self.limits.write_s, self._on_write_clock)
 
+    def _has_stalled(self) -> bool:
+        return self._stalled
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._write_clock is not None:
@@ -163,8 +169,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        known: dict[str, Any] = {STALLED: self._has_stalled}
         if self._stranger:
-            self.scope["extensions"] = {VOUCH: self._vouch}  # type: ignore[dict-item]  # nothing but a dict is typed
+            known[VOUCH] = self._vouch
+        self.scope["extensions"] = known
         if self._clock is not None:
             self._stop_clock()
         self._phase = HEAD
@@ -323,6 +331,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _on_write_clock(self) -> None:
         self._write_clock = None
+        self._stalled = True
         log.info("connection closed", reason="the client stopped reading", after_s=self.limits.write_s)
         self.transport.abort()
 

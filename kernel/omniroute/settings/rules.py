@@ -7,6 +7,7 @@ from typing import TypeVar
 from omniroute.addresses import is_loopback
 from omniroute.base_url import check_base_url
 from omniroute.errors import InvalidRequest
+from omniroute.proxies import check_proxy
 from omniroute.settings.checking import Problem
 from omniroute.settings.paths import KeyPath
 from omniroute.settings.schema import Settings
@@ -29,6 +30,7 @@ def broken_rules(settings: Settings) -> Iterator[Problem]:
         if not PROVIDER_NAME.fullmatch(name):
             yield ("providers", name), "a provider's name is 1 to 100 characters of a-z, A-Z, 0-9, _, . and -"
     yield from _bad_base_urls(settings)
+    yield from _bad_proxies(settings)
     yield from _repetitions(settings)
 
 
@@ -43,6 +45,15 @@ def _bad_base_urls(settings: Settings) -> Iterator[Problem]:
                 check_base_url(url)
             except InvalidRequest as error:
                 yield path, error.text
+
+
+def _bad_proxies(settings: Settings) -> Iterator[Problem]:
+    for at, account in enumerate(settings.accounts):
+        if account.proxy is not None:
+            try:
+                check_proxy(account.proxy)
+            except InvalidRequest as error:
+                yield ("accounts", at, "proxy"), error.text
 
 
 def _repetitions(settings: Settings) -> Iterator[Problem]:

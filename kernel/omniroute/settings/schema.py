@@ -21,19 +21,23 @@ __all__ = [
     "ClientKeySettings",
     "ComboSettings",
     "LimitSettings",
+    "ModelSettings",
     "PluginSettings",
     "PriceSettings",
     "ProviderSettings",
+    "QuotaSettings",
     "RoutingSettings",
     "ServerSettings",
     "Settings",
     "TimeoutSettings",
     "TranslationSettings",
+    "VaultSettings",
 ]
 
 YEAR_S = 31_536_000
 Seconds = Annotated[float, Meta(ge=0, le=YEAR_S)]
 Dollars = Annotated[float, Meta(ge=0)]
+Interval = Annotated[float, Meta(ge=0, le=3600)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[
@@ -54,7 +58,7 @@ class ServerSettings(_Section, frozen=True, kw_only=True):
     """Address to listen on. Beyond loopback, clients must have keys."""
     port: Port = 20128
     """0 is any free port."""
-    transport: str = "aiohttp"
+    transport: str = "lean"
     """The data path's client, by its registered name."""
     insecure_http: bool = False
     """Plain HTTP beyond loopback, as `serve --insecure-http`."""
@@ -62,6 +66,8 @@ class ServerSettings(_Section, frozen=True, kw_only=True):
     """Host names besides the loopback ones and `host` that requests may be addressed to."""
     max_connections: Count = 1024
     """Client connections at a time."""
+    stall_s: Seconds = 0.25
+    """When the event loop stands still for longer, the log says where. 0 = never."""
 
 
 class ClientKeySettings(_Section, frozen=True, kw_only=True):
@@ -71,6 +77,12 @@ class ClientKeySettings(_Section, frozen=True, kw_only=True):
     """The key itself; better `"${env:NAME}"` than the text. Never shown."""
     loss: LossPolicy | None = None
     """What requests with this key may lose in translation, before what combo and `[translation]` say."""
+    max_concurrency: Count | None = None
+    """Requests with this key at a time. One beyond any limit of the key is a 429, and nothing is sent upstream."""
+    rpm: Count | None = None
+    """Requests with this key in any 60 s."""
+    tpm: Count | None = None
+    """Tokens of its requests and answers in any 60 s."""
 
 
 class AuthSettings(_Section, frozen=True, kw_only=True):
@@ -91,17 +103,47 @@ class AccountSettings(_Section, frozen=True, kw_only=True):
     """Replaces the provider's own API root."""
     priority: Annotated[int, Meta(ge=1, le=100)] = 50
     """1 is asked first, 100 last."""
+    other_clients: bool = False
+    """Whether clients may use this subscription that are not the vendor's own. Read the provider's terms first."""
+    proxy: Secret | None = None
+    """URL of the proxy that everything of this account goes through. Never shown."""
+    max_concurrency: Count | None = None
+    """Requests to it at a time; when all are under way another candidate is asked, else the request waits in line."""
+    min_interval_s: Interval | None = None
+    """Between the beginnings of two requests to it."""
+    rpm: Count | None = None
+    """Requests to it in any 60 s."""
+    tpm: Count | None = None
+    """Tokens of requests to it and their answers in any 60 s."""
 
 
 class ProviderTimeouts(TimeoutFacts, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connect_s: Seconds | None = None
-    """As `timeouts.connect_s`, for this provider."""
+    """As `timeouts.connect_s`, for this provider or model."""
     first_byte_s: Seconds | None = None
-    """As `timeouts.first_byte_s`, for this provider."""
+    """As `timeouts.first_byte_s`, for this provider or model."""
     idle_s: Seconds | None = None
-    """As `timeouts.idle_s`, for this provider."""
+    """As `timeouts.idle_s`, for this provider or model."""
     total_s: Seconds | None = None
-    """As `timeouts.total_s`, for this provider."""
+    """As `timeouts.total_s`, for this provider or model."""
+
+
+class ProviderLimits(_Section, frozen=True, kw_only=True):
+    max_concurrency: Count | None = None
+    """Requests to all of its accounts at a time."""
+    min_interval_s: Interval | None = None
+    """Between the beginnings of two requests to any of its accounts."""
+    rpm: Count | None = None
+    """Requests to all of its accounts in any 60 s."""
+    tpm: Count | None = None
+    """Tokens of requests to all of its accounts, and their answers, in any 60 s."""
+
+
+class ProviderBreaker(_Section, frozen=True, kw_only=True):
+    failures: Count | None = None
+    """So many in a row open the circuit of a model; else 5, or 3 where accounts sign in."""
+    open_s: Seconds | None = None
+    """How long it stays open the first time; else 30, or 60 where accounts sign in."""
 
 
 class ProviderCredentialPlace(CredentialPlace, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,8 +186,12 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     """Whether it streams when asked to, can do nothing else, or never does; clients get what they asked for all the same."""
     is_quirky: bool | None = None
     """Its answers bend the dialect's rules: they are read and written anew instead of being relayed."""
+    refuses_reasoning: bool | None = None
+    """It refuses requests that bring reasoning of earlier turns back: none is sent to it."""
     timeouts: ProviderTimeouts | None = None
     """Overrides of `[timeouts]`; what is not set stays as it is."""
+    model_timeouts: dict[str, ProviderTimeouts] | None = None
+    """The same for single models, by id; before what the provider has."""
     display_name: str | None = None
     """What people call it."""
     docs_url: str | None = None
@@ -158,6 +204,22 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     """How it is paid for; a label."""
     status: Literal["live", "withdrawn"] | None = None
     """`withdrawn` says that the vendor no longer offers it."""
+    oauth_client_id: str | None = None
+    """An OAuth client of your own to sign in with, instead of the provider's public one."""
+    oauth_client_secret: Secret | None = None
+    """Its secret; needed for a vendor whose client has one, as none is shipped. Never shown."""
+    oauth_redirect_url: str | None = None
+    """The redirect that is registered for it, where that is not this machine; the URL it leads to is pasted."""
+    limits: ProviderLimits | None = None
+    """What may be asked of all of its accounts together."""
+    breaker: ProviderBreaker | None = None
+    """When the circuit breaker of its models opens, and for how long."""
+    note: str | None = None
+    """What people should know before they rely on it."""
+    forwards: tuple[str, ...] | None = None
+    """Client headers, in lower case, that go along when the client speaks the provider's own dialect."""
+    envelope: str | None = None
+    """Key of the object in which each answer and each event arrives, where they do not come bare."""
 
 
 class ComboSettings(_Section, frozen=True, kw_only=True):
@@ -173,6 +235,16 @@ class ComboSettings(_Section, frozen=True, kw_only=True):
     """What people read instead of the name."""
     loss: LossPolicy | None = None
     """What requests to this combo may lose in translation, before what `[translation]` says."""
+    max_attempts: Count | None = None
+    """As `routing.max_attempts`, for requests to this combo; combos inside it share it."""
+    first_byte_s: Seconds | None = None
+    """As `timeouts.first_byte_s`, for requests to this combo; before what providers have."""
+    first_content_deadline_s: Seconds | None = None
+    """As `timeouts.first_content_deadline_s`, for requests to this combo."""
+    session_affinity: bool | None = None
+    """As `routing.session_affinity`, for requests to this combo."""
+    skip_incapable: bool | None = None
+    """As `routing.skip_incapable`, for requests to this combo."""
     options: dict[str, Any] = {}
 
 
@@ -180,15 +252,17 @@ class TimeoutSettings(_Section, frozen=True, kw_only=True):
     """0 = none."""
 
     connect_s: Seconds = 10
-    """To reach the upstream."""
+    """To reach the upstream: name, connection, TLS."""
+    failover_connect_s: Seconds = 2
+    """The same while there is another upstream that could be asked instead; the shorter of the two holds."""
     first_byte_s: Seconds = 120
-    """From request sent to the first content event; then the next candidate."""
+    """From request sent to the first content event, of an answer in one piece to its first byte; then the next candidate."""
     first_content_deadline_s: Seconds = 180
     """The same over all candidates of a request."""
     idle_s: Seconds = 120
     """Between upstream bytes; then an error event."""
     total_s: Seconds = 0
-    """For the whole request."""
+    """For the whole request, from its arrival."""
     write_s: Seconds = 60
     """For a client that stopped reading."""
     keepalive_s: Seconds = 15
@@ -202,11 +276,28 @@ class LimitSettings(_Section, frozen=True, kw_only=True):
     """How deep a request's JSON may be nested."""
     drain_s: Seconds = 120
     """How long running requests may go on after SIGTERM."""
+    max_concurrency: Count | None = None
+    """Model requests of all clients at a time."""
+    rpm: Count | None = None
+    """Model requests of all clients in any 60 s."""
+    tpm: Count | None = None
+    """Tokens of all clients' requests and answers in any 60 s."""
+    queue_timeout_s: Seconds = 30
+    """How long a request waits in line for the gateway, a provider or an account that is at its limit; then it gets a 429."""
+    queue_length: Count = 256
+    """So many may wait for the same; the next one gets a 429 at once."""
+    unready_s: Seconds = 5
+    """The part of it for which connections are still accepted, so that a load balancer learns from `/readyz` that it must go
+    elsewhere. On loopback only as long as something is being answered."""
 
 
 class RoutingSettings(_Section, frozen=True, kw_only=True):
     session_affinity: bool = True
     """Whether a session stays with the account that served it, for the sake of prompt caches."""
+    skip_incapable: bool = True
+    """Whether models that are known to lack tools, vision or room for the prompt are left out; what nobody knows is asked."""
+    last_resort: str | None = None
+    """A model or combo that is asked, once, when nothing else could answer; not for what is wrong with the request itself."""
     account_strategy: str = "fill-first"
     """Who chooses among the accounts of a provider, by a strategy's registered name. `fill-first` goes by priority."""
     account_options: dict[str, Any] = {}
@@ -214,7 +305,11 @@ class RoutingSettings(_Section, frozen=True, kw_only=True):
     max_attempts: Count = 3
     """Sent attempts per request."""
     cooldown_cap_s: Seconds = 3600
-    """The longest a failing target is left out without an upstream's own word."""
+    """The longest anything is left out before it is probed, whatever an upstream says."""
+    idempotency: bool = True
+    """Whether a request that repeats an `Idempotency-Key` gets the first one's answer again, for 24 h."""
+    dedup_window_s: Seconds = 0
+    """Same request, same client key, begun so soon after another: both get one answer. 0 is off; not for streams."""
 
 
 class PriceSettings(_Section, frozen=True, kw_only=True):
@@ -228,6 +323,8 @@ class PriceSettings(_Section, frozen=True, kw_only=True):
     """Of the part of the prompt that was read from the upstream's cache."""
     cache_write_usd: Dollars | None = None
     """Of the part of the prompt that was written to it."""
+    cache_write_1h_usd: Dollars | None = None
+    """Of the part that was written to be kept for an hour."""
     reasoning_usd: Dollars | None = None
     """Of thinking, where it is not charged like the answer."""
 
@@ -235,6 +332,24 @@ class PriceSettings(_Section, frozen=True, kw_only=True):
 class TranslationSettings(_Section, frozen=True, kw_only=True):
     loss: LossPolicy = "allow"
     """When a translation would lose something: `allow` goes on, `warn` logs it too, `strict` refuses before sending."""
+
+
+class QuotaSettings(_Section, frozen=True, kw_only=True):
+    interval_s: Seconds = 300
+    """Between two questions to a provider how much of an account's plan is left; 0 asks nobody."""
+    skip_at: Annotated[float, Meta(ge=0, le=1)] = 0.02
+    """With this share of its quota or less, an account is asked only when nothing else is left, until it is full again."""
+
+
+class ModelSettings(_Section, frozen=True, kw_only=True):
+    refresh_s: Seconds = 21_600
+    """Between two questions to a provider which models an account has; 0 asks nobody, and what is known beforehand counts."""
+
+
+class VaultSettings(_Section, frozen=True, kw_only=True):
+    key: Literal["file", "keyring"] = "file"
+    """Where the key is kept that stored credentials are encrypted with: `secret.key` in the data directory, or the operating
+    system's keyring (needs the library `keyring`). `omniroute vault rotate` moves it."""
 
 
 class PluginSettings(_Section, frozen=True, kw_only=True):
@@ -268,6 +383,9 @@ class Settings(_Section, frozen=True, kw_only=True):
     routing: RoutingSettings = RoutingSettings()
     prices: dict[str, PriceSettings] = {}
     translation: TranslationSettings = TranslationSettings()
+    quota: QuotaSettings = QuotaSettings()
+    models: ModelSettings = ModelSettings()
+    vault: VaultSettings = VaultSettings()
     plugins: PluginSettings = PluginSettings()
     plugin_sections: dict[str, dict[str, Any]] = {}
     """`[plugins.NAME]` as written; strings that hold a `${env:…}` are `Secret`."""

@@ -6,6 +6,7 @@ Public and versioned like `omniroute.api`. Needs no test framework; the checks r
 from omniroute.framing import FRAMINGS
 from omniroute.passport import has_carrier
 from omniroute.streaming import Incoming, collect, explode
+from omniroute.testing.authorization import FakeAuthorization
 from omniroute.testing.check_events import check_events
 from omniroute.testing.check_provider import check_provider
 from omniroute.testing.check_store import check_crash_safety, check_fast, check_store, write_until_killed
@@ -14,7 +15,7 @@ from omniroute.testing.check_translator import check_translator
 from omniroute.testing.clock import FakeClock
 from omniroute.testing.received import ReceivedRequest
 from omniroute.testing.recordings import Recording, random_cuts, split_everywhere, sse
-from omniroute.testing.scripts import Close, Hang, Reply, Reset, Script, Send, Step, Stream, WaitFor
+from omniroute.testing.scripts import Close, Hang, Pause, Reply, Reset, Script, Send, Step, Stream, WaitFor
 from omniroute.testing.upstream import Answer, Connection, FakeUpstream, Validator
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "Answer",
     "Close",
     "Connection",
+    "FakeAuthorization",
     "FakeClock",
     "FakeUpstream",
     "Hang",
     "Incoming",
+    "Pause",
     "ReceivedRequest",
     "Recording",
     "Reply",

@@ -98,6 +98,7 @@ FACTS = ProviderFacts(
     query="beta=true",
     credential=CredentialPlace(header="authorization", prefix="Bearer "),
     own_clients=("claude-cli/",),
+    imitators=("claude-cli/0.",),  # Qwen Code, with its own version (0.24.4, recorded 2026-11-22)
     env_keys=("CLAUDE_CODE_OAUTH_TOKEN",),  # of `claude setup-token`, https://code.claude.com/docs/en/iam, 2026-11-22
     logins=(LOGIN,),
     forwards=(

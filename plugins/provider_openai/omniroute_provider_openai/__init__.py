@@ -18,6 +18,7 @@ FACTS = ProviderFacts(
     docs_url="https://platform.openai.com",
     checked="2026-11-22",
     any_model=True,
+    refuses_reasoning=True,
     models=(
         ModelFacts(id="gpt-5.5", name="GPT-5.5", context_tokens=1_050_000),
         ModelFacts(id="gpt-5.4", name="GPT-5.4"),

@@ -20,7 +20,7 @@ def test_it_passes_the_check_every_provider_must_pass():
 )
 def test_what_a_failure_means(status, error, wait):
     found = ACME.classify(HttpResponse(status=status))
-    assert (type(found), found.status, found.retry_after_s) == (error, status, wait)
+    assert (type(found), found.upstream_status, found.retry_after_s) == (error, status, wait)
 
 
 def test_large_refuses_a_temperature_and_small_does_not():
