@@ -4,7 +4,6 @@ Credentials that lie around are named, never read and never used. A new client k
 the text would end in somebody's log.
 """
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +13,11 @@ import msgspec
 from omniroute import __version__
 from omniroute.contracts import ListedModel, ProviderFacts
 from omniroute.discovery import Found
+from omniroute.importing.logins import is_there
+from omniroute.importing.values import Machine, variables_of
 from omniroute.secret import Secret
 
-__all__ = ["Start", "banner", "command_name", "credentials_in", "data_dir_option", "earlier_data"]
+__all__ = ["Start", "banner", "command_name", "credentials_in", "data_dir_option", "earlier_data", "logins_in"]
 
 SHOWN = 3
 """Names shown of a longer list."""
@@ -41,6 +42,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     found: tuple[Found, ...] = ()
     variables: Mapping[str, str] = {}
     """Environment variable → provider whose key it seems to hold."""
+    logins: tuple[str, ...] = ()
+    """Programs that are signed in on this machine."""
     earlier: Path | None = None
     models: tuple[ListedModel, ...] = ()
 
@@ -49,13 +52,15 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def credentials_in(environ: Mapping[str, str], providers: Iterable[ProviderFacts]) -> dict[str, str]:
-    """Variables that, by their names, hold keys of providers with keys: `ACME_API_KEY` for `acme`. Values are not read."""
-    names = {
-        re.sub(r"\W", "_", facts.name).upper() + "_API_KEY": facts.name
-        for facts in providers
-        if facts.auth == "api-key"
-    }
+    """Variables that, by their names, hold keys of providers: `ACME_API_KEY` for `acme`. Values are not read."""
+    names = {variable: facts.name for facts in providers for variable in variables_of(facts)}
     return {variable: names[variable] for variable in sorted(names) if variable in environ}
+
+
+def logins_in(machine: Machine, providers: Iterable[ProviderFacts]) -> tuple[str, ...]:
+    """Programs that have a file for their sign-in to a provider. The files are not opened."""
+    logins = [login for facts in providers for login in facts.logins]
+    return tuple(dict.fromkeys(login.program for login in logins if is_there(login, machine)))
 
 
 def earlier_data(home: Path, data_dir: Path) -> Path | None:
@@ -74,14 +79,14 @@ def command_name(environ: Mapping[str, str], argv0: str) -> str:
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def banner(start: Start, *, windows: bool = False) -> str:
+def banner(start: Start) -> str:
     """Many lines while nothing is configured, one or two afterwards."""
     head = f"omniroute {__version__} · listening on {start.url}"
     if start.configured:
         return "\n".join([f"{head} · {_count(len(start.models), 'model')}", *_keyless(start)])
     lines = [
         f"{head}   ({'first start, ' if start.new_key else ''}nothing configured)",
-        *_section("Found on this machine", _findings(start, windows=windows)),
+        *_section("Found on this machine", _findings(start)),
         *_section("Ready now", _ready(start)),
         *_section("Client key", _key(start)),
         *_keyless(start),
@@ -96,16 +101,16 @@ def _section(title: str, rows: Sequence[tuple[str, str]]) -> list[str]:
     return ["", title, *(f"  {left:<{COLUMN}}{right}".rstrip() for left, right in rows)]
 
 
-def _findings(start: Start, *, windows: bool) -> list[tuple[str, str]]:
+def _findings(start: Start) -> list[tuple[str, str]]:
     rows = [
         (f"✓ {one.probe.display_name} {_place(one)}", _some(one.models, "model")) for one in start.found if one.answers
     ]
-    for variable, provider in start.variables.items():
-        read = f"$env:{variable}" if windows else f"printenv {variable}"
-        add = f"{read} | {start.command} account add {provider} --name env --api-key-stdin{start.options}"
-        rows += [(f"✓ {variable}", "in your environment, not used until you say:"), ("", add)]
+    rest = [(f"✓ {program}", "signed in on this machine") for program in start.logins]
+    rest += [(f"✓ {variable}", "in your environment") for variable in start.variables]
     if start.earlier is not None:
-        rows.append((f"✓ {start.earlier}", "an earlier OmniRoute's data, not used and not touched"))
+        rest.append((f"✓ {start.earlier}", "an earlier OmniRoute's data"))
+    if rest:
+        rows += [*rest, ("  not used until you say:", f"{start.command} import{start.options}   (shows a plan first)")]
     if missing := [f"{one.probe.display_name} {_place(one)}" for one in start.found if not one.answers]:
         rows.append((f"– {', '.join(missing)}", "  not running"))
     return rows

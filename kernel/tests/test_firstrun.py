@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from omniroute import __version__
-from omniroute.api import ListedModel, Probe, ProviderFacts, Secret
+from omniroute.api import ListedModel, LoginFile, LoginPlace, Probe, ProviderFacts, Secret
 from omniroute.discovery import Found
-from omniroute.firstrun import Start, banner, command_name, credentials_in, data_dir_option, earlier_data
+from omniroute.firstrun import Start, banner, command_name, credentials_in, data_dir_option, earlier_data, logins_in
+from omniroute.importing import Machine
 
 
 def found(name: str, port: int, *models: str, answers: bool = True) -> Found:
@@ -34,9 +35,10 @@ FIRST = f"""\
 
   Found on this machine
     ✓ Ollama 127.0.0.1:11434          2 models (qwen, llama)
-    ✓ ACME_API_KEY                    in your environment, not used until you say:
-                                      printenv ACME_API_KEY | omniroute account add acme --name env --api-key-stdin
-    ✓ home/.omniroute                 an earlier OmniRoute's data, not used and not touched
+    ✓ Acme CLI                        signed in on this machine
+    ✓ ACME_API_KEY                    in your environment
+    ✓ home/.omniroute                 an earlier OmniRoute's data
+      not used until you say:         omniroute import   (shows a plan first)
     – vLLM 127.0.0.1:8000, LM Studio 127.0.0.1:1234  not running
 
   Ready now
@@ -63,6 +65,7 @@ def test_the_first_start_says_what_is_there_and_what_to_type_next():
             new_key=Secret("test-client-key-1"),
             found=(found("Ollama", 11434, "qwen", "llama"), *missing),
             variables={"ACME_API_KEY": "acme"},
+            logins=("Acme CLI",),
             earlier=Path("home/.omniroute"),
             models=(DEMO, *local),
         )
@@ -85,10 +88,6 @@ def test_commands_find_this_gateway_again():
     commands = [line for line in text.splitlines() if "uv run omniroute" in line]
     assert len(commands) == 4
     assert all("--data-dir 'my data'" in line for line in commands)
-
-
-def test_a_variable_is_read_as_the_shell_at_hand_does():
-    assert "$env:ACME_API_KEY | omniroute" in banner(start(variables={"ACME_API_KEY": "acme"}), windows=True)
 
 
 def test_a_configured_gateway_says_one_line():
@@ -136,6 +135,19 @@ def test_credentials_are_known_by_their_names_alone():
     ]
     environ = Unreadable(LAB_ONE_API_KEY="x", ACME_API_KEY="y", FREE_API_KEY="z", OTHER_API_KEY="o")
     assert credentials_in(environ, facts) == {"ACME_API_KEY": "acme", "LAB_ONE_API_KEY": "lab-one"}
+
+
+def test_programs_that_are_signed_in_are_known_by_their_files_which_nobody_opens(tmp_path):
+    logins = [
+        LoginFile(program=name, name=name, places=(LoginPlace(path=f".{name}/login.json"),), access=("a",))
+        for name in ("here", "absent", "folder", "here")
+    ]
+    facts = [ProviderFacts(name="acme", dialect="test", base_url="https://x.example", logins=tuple(logins))]
+    for name in ("here", "folder"):
+        (tmp_path / f".{name}").mkdir()
+    (tmp_path / ".here/login.json").touch(mode=0)
+    (tmp_path / ".folder/login.json").mkdir()
+    assert logins_in(Machine(home=tmp_path, environ={}, system="linux", now_s=0.0), facts) == ("here",)
 
 
 def test_earlier_data_is_named_unless_it_is_what_we_use(tmp_path):
