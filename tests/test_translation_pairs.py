@@ -37,6 +37,8 @@ CHOOSY = {
 """Models about which the services are particular, by their names."""
 USAGE = Usage(input_tokens=90, output_tokens=25, cached_tokens=40)
 SIGNATURE = "c2lnbmF0dXJl"
+FORMS = {"": "asked", "-streams": "always", "-whole": "never"}
+"""By the ending of a provider's name, when it streams."""
 FIRST, SECOND = '{"command":  "ls -la", "n": 1}', '{"path": "a\\u00e9\\"b"}'
 PATCH = "*** Begin Patch\n+ tab\there\n*** End Patch"
 
@@ -120,12 +122,14 @@ async def world(start_gateway):
         settings = ""
         for dialect, upstream in upstreams.items():
             await stack.enter_async_context(upstream.fake)
-            settings += f"""
-            [providers.{dialect}]
-            dialect = "{dialect}"
-            base_url = "{upstream.fake.base_url}"
-            api_key = "upstream-key-1"
-            """
+            for suffix, streams in FORMS.items():
+                settings += f"""
+                [providers.{dialect}{suffix}]
+                dialect = "{dialect}"
+                base_url = "{upstream.fake.base_url}"
+                api_key = "upstream-key-1"
+                streams = "{streams}"
+                """
         gateway = await stack.enter_async_context(start_gateway(settings))
         http = await stack.enter_async_context(httpx.AsyncClient())
         yield World(gateway, upstreams, http)
@@ -282,6 +286,23 @@ async def test_a_round_of_tool_calls_goes_to_and_fro(world, client, behind):
     if behind != "openai-chat":  # which signs nothing
         assert [block.signature for block in asked.blocks if block.signature] == [SIGNATURE]
     assert b"omr1." not in upstream.fake.requests[-1].body
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("only", ["-streams", "-whole"])
+@pytest.mark.parametrize("behind", INSTALLED)
+@pytest.mark.parametrize("client", INSTALLED)
+async def test_an_upstream_of_one_form_only_serves_clients_that_want_the_other(world, client, behind, only):
+    voice, upstream = VOICES[client], world.upstreams[behind]
+    upstream.free_form = ()
+    model = f"{behind}{only}/fake-{client}"
+    stream = only == "-whole"
+    body = {**voice.body({}, model, stream=stream), **written(client, QUESTION, model)}
+    answer = await world.post(voice.path(model, stream=stream), body)
+    assert upstream.fake.refused == [], upstream.fake.refused.pop()[1].body
+    assert answer.status_code == 200, answer.text
+    assert upstream.voice.streams(upstream.fake.requests[-1]) is not stream
+    check_answer(voice.read(answer.content, stream=stream), said(QUESTION.tools))
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -35,9 +35,10 @@ MAX_REMEMBERED = 200_000
 DIGEST_BYTES = 8
 
 
-def has_carrier(body: bytes) -> bool:
-    """The body brings another dialect's metadata in an opaque field; it cannot be relayed as it is."""
-    return any(mark in body for mark in MARKS)
+def has_carrier(body: bytes, marks: Iterable[bytes] = MARKS) -> bool:
+    """The body brings another dialect's metadata in an opaque field; it cannot be relayed as it is. `marks` are those of the
+    body's dialect."""
+    return any(body.rfind(mark) >= 0 for mark in marks)  # `in` takes twice as long to find nothing in 100 kB
 
 
 Origin: TypeAlias = tuple[str, str]
@@ -76,6 +77,11 @@ class Passports:
 
         return watch
 
+    def look(self, dialect: str, data: bytes, maker: Target) -> None:
+        """The same for a whole answer."""
+        for text in self.found_in(dialect, data):
+            self._remember(text, self._origin(dialect, maker))
+
     def _origin(self, dialect: str, maker: Target) -> Origin:
         owner = (maker.provider, maker.account if dialect in self._bound else "")
         return self._owners.setdefault(owner, owner)
@@ -108,19 +114,32 @@ class Passports:
     # --- on the way to an upstream ------------------------------------------------------------------------------------
 
     def found_in(self, dialect: str, body: bytes) -> list[bytes]:
-        """The opaque texts of a request."""
+        """The opaque texts of a request or a whole answer."""
         found = self._marks.get(dialect)
-        if found is None or found[0] not in body:
+        if found is None or body.rfind(found[0]) < 0:
             return []
         return list(map(_plain, found[1].findall(body)))
 
     def minted_by(self, dialect: str, body: bytes) -> Origin | None:
         """The provider and account that alone can have this request's opaque texts read; None when nobody is known, or every
         account of the provider can. Where several have had a part in it, it is the last."""
+        if dialect not in self._bound:
+            return None
         for text in reversed(self.found_in(dialect, body)):
             origin = self._origins.get(_digest(text))
             if origin is not None and origin[1]:
                 return origin
+        return None
+
+    def carried_from(self, request: ChatRequest) -> Origin | None:
+        """As `minted_by`, of a request whose opaque texts came as another dialect's metadata."""
+        for message in reversed(request.messages):
+            for part in reversed(message.parts):
+                for dialect in self._bound & part.provider_metadata.keys():
+                    for key, value in part.provider_metadata[dialect].items():
+                        origin = self._origins.get(_digest(_text_of(value))) if key in self._keys else None
+                        if origin is not None:
+                            return origin
         return None
 
     def all_good(self, texts: Iterable[bytes], reader: Target) -> bool:
@@ -160,14 +179,18 @@ def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest()
 
 
-def without_signatures(request: ChatRequest, is_foreign: Callable[[str, Any], bool]) -> ChatRequest:
+def without_signatures(
+    request: ChatRequest, is_foreign: Callable[[str, Any], bool], *, unsigned_too: bool = False
+) -> ChatRequest:
     """The request without the signed values that `is_foreign` picks, and with a loss for each; the same object if none.
 
-    Reasoning whose signature goes loses its standing and goes as a whole; other parts only lose the signature.
+    Reasoning whose signature goes loses its standing and goes as a whole, `unsigned_too` all other reasoning as well; other
+    parts only lose the signature.
     """
     losses: list[Loss] = []
     messages = tuple(
-        _stripped(message, f"/messages/{index}", is_foreign, losses) for index, message in enumerate(request.messages)
+        _stripped(message, f"/messages/{index}", is_foreign, unsigned_too, losses)
+        for index, message in enumerate(request.messages)
     )
     if not losses:
         return request
@@ -175,7 +198,9 @@ def without_signatures(request: ChatRequest, is_foreign: Callable[[str, Any], bo
     return msgspec.structs.replace(request, messages=kept, losses=(*request.losses, *in_source(losses, request)))
 
 
-def _stripped(message: Message, pointer: str, is_foreign: Callable[[str, Any], bool], losses: list[Loss]) -> Message:
+def _stripped(
+    message: Message, pointer: str, is_foreign: Callable[[str, Any], bool], unsigned_too: bool, losses: list[Loss]
+) -> Message:
     parts: list[Part] = []
     before = len(losses)
     for index, part in enumerate(message.parts):
@@ -183,10 +208,11 @@ def _stripped(message: Message, pointer: str, is_foreign: Callable[[str, Any], b
             dialect: {key: value for key, value in values.items() if not is_foreign(key, value)}
             for dialect, values in part.provider_metadata.items()
         }
-        if metadata == part.provider_metadata:
+        is_signed = metadata != part.provider_metadata
+        if not is_signed and not (unsigned_too and isinstance(part, ReasoningPart)):
             parts.append(part)
             continue
-        reason = "only its maker can read it, and this goes to another"
+        reason = "only its maker can read it, and this goes to another" if is_signed else "no reasoning is taken back"
         losses.append(Loss(pointer=f"{pointer}/content/{index}", kind="dropped", reason=reason))
         if not isinstance(part, ReasoningPart):
             left = {dialect: values for dialect, values in metadata.items() if values}

@@ -143,6 +143,15 @@ def test_p07_what_is_taken_out_is_a_loss_at_its_place_and_nothing_else_changes(p
     ]
 
 
+def test_p07_unsigned_reasoning_goes_too_where_none_is_taken_back(passports):
+    thought, said = ReasoningPart(text="hm", source=Source("/input/3")), TextPart(text="ok")
+    asked = ChatRequest(model="m", messages=(Message(role="assistant", parts=(thought, said)),))
+    assert without_signatures(asked, passports.any) is asked
+    left = without_signatures(asked, passports.any, unsigned_too=True)
+    assert left.messages == (Message(role="assistant", parts=(said,)),)
+    assert [(loss.pointer, loss.kind) for loss in left.losses] == [("/input/3", "dropped")]
+
+
 def test_memory_is_limited_and_the_oldest_half_goes(passports, monkeypatch):
     monkeypatch.setattr(passport, "MAX_REMEMBERED", 4)
     watch = passports.watcher("signing", HERE)

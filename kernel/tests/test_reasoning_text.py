@@ -5,7 +5,10 @@ from omniroute.reasoning_text import without_reasoning
 
 ASKED = Message(role="user", parts=(TextPart(text="hi"),))
 ANSWERED = Message(role="assistant", parts=(TextPart(text="ho"),))
-THOUGHT, SIGNED = ReasoningPart(text="hm"), ReasoningPart(provider_metadata={"anthropic": {"signature": "c2ln"}})
+THOUGHT, SIGNED = (
+    ReasoningPart(text="hm"),
+    ReasoningPart(text="", provider_metadata={"anthropic": {"signature": "c2ln"}}),
+)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +20,9 @@ THOUGHT, SIGNED = ReasoningPart(text="hm"), ReasoningPart(provider_metadata={"an
             ["/messages/1/content/0"],
             id="before words",
         ),
-        pytest.param((ASKED, Message(role="assistant", parts=(THOUGHT,))), (ASKED,), ["/messages/1/content/0"], id="alone"),
+        pytest.param(
+            (ASKED, Message(role="assistant", parts=(THOUGHT,))), (ASKED,), ["/messages/1/content/0"], id="alone"
+        ),
         pytest.param(
             (Message(role="assistant", parts=(SIGNED, THOUGHT, *ANSWERED.parts)), ASKED),
             (ANSWERED, ASKED),

@@ -4,18 +4,28 @@ import pytest
 from omniroute.api import (
     BodyReader,
     CacheMark,
+    CredentialRejected,
     InvalidRequest,
     Ledger,
     Loss,
     Malformed,
     NameRule,
+    Overloaded,
+    RateLimited,
     TextPart,
     ToolNames,
+    UpstreamFailed,
+    UpstreamRefused,
+    is_retryable,
     read_json,
     read_json_list,
     read_json_object,
+    reported,
+    retry_headers,
     short_digest,
+    with_model,
 )
+from omniroute.errors import Draining
 
 
 class Inner(msgspec.Struct):
@@ -191,3 +201,86 @@ def test_what_other_dialects_attached_is_lost(cache, lost):
     ledger = Ledger()
     ledger.foreign(TextPart(text="a", cache=cache, provider_metadata=metadata), "/p", "mine")
     assert [loss.pointer for loss in ledger.losses()] == lost
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "status"),
+    [
+        pytest.param({"words": ("invalid_api_key", "x")}, CredentialRejected, 401, id="its code"),
+        pytest.param({"words": (None, "overloaded_error")}, Overloaded, 503, id="its type"),
+        pytest.param({"words": (7, ["a"]), "code": 429}, RateLimited, 429, id="a status for a code"),
+        pytest.param({"words": ("429",), "code": "429"}, RateLimited, 429, id="as text"),
+        pytest.param({"words": (), "code": 418}, UpstreamRefused, 418, id="some status of refusals"),
+        pytest.param({"words": (), "code": 599}, UpstreamFailed, 599, id="some status of failures"),
+        pytest.param({"words": ("odd",), "code": "42"}, UpstreamFailed, 502, id="nothing that is known"),
+        pytest.param({"words": ("odd",), "meanings": {"odd": Overloaded}}, Overloaded, 503, id="words of its own"),
+    ],
+)
+def test_an_error_within_an_answer_is_what_its_words_say(fields, kind, status):
+    error = reported("no", **fields)
+    assert (type(error), error.message) == (kind, "no")
+    assert error.status in {status, kind.http_status}
+
+
+@pytest.mark.parametrize(("message", "param"), [(None, None), ("", 3), (["a"], {})])
+def test_an_error_whose_fields_are_odd_is_still_one(message, param):
+    error = reported(message, words=(), param=param)
+    assert (error.message, error.param) == ("the upstream reported an error", None)
+    assert reported("no", words=(), param="/a").param == "/a"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "headers"), [(None, {}), (0.2, {"retry-after": "1"}), (12.1, {"retry-after": "13"})]
+)
+def test_when_to_come_back_is_in_whole_seconds(seconds, headers):
+    assert retry_headers(RateLimited("slow", retry_after_s=seconds)) == headers
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (Overloaded("x"), True),
+        (UpstreamRefused("x"), False),
+        (InvalidRequest("x"), False),
+        (Draining("x", retry_after_s=1), True),
+    ],
+)
+def test_a_failure_says_whether_another_try_may_help(error, retryable):
+    assert is_retryable(error) is retryable
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(b'{"model":"a","x":1}', b'{"model":"new","x":1}', id="first"),
+        pytest.param(b' {\n "n": -1.5e3 , "s" : true,"t":"a, b: {", "model" : "a" }', b' {\n "n": -1.5e3 , "s" : true,"t":"a, b: {", "model" : "new" }', id="behind plain members"),
+        pytest.param(b'{"models":"a","model":"b","y":{"model":"c"}}', b'{"models":"a","model":"new","y":{"model":"c"}}', id="not another key"),
+        pytest.param(b'{"x":"model","model":""}', b'{"x":"model","model":"new"}', id="not a value"),
+    ],
+)  # fmt: skip
+def test_a_model_is_replaced_and_no_other_byte(before, after):
+    assert with_model(before, "new") == after
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"messages":[{"model":"a"}],"model":"b"}', id="behind a list"),
+        pytest.param(b'{"x":{"model":"a"},"model":"b"}', id="behind an object"),
+        pytest.param(b'{"x":"say \\"model\\":","model":"b"}', id="behind an escape"),
+        pytest.param(b'{"model":"a\\u0062"}', id="an escaped name"),
+        pytest.param(b'{"model":7}', id="no name"),
+        pytest.param(b'{"mod\\u0065l":"a"}', id="an escaped key"),
+        pytest.param(b'["model":"a"]', id="no object"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_where_a_model_cannot_be_seen_at_a_glance_nothing_is_replaced(body):
+    assert with_model(body, "new") is None
+
+
+def test_a_name_that_needs_escapes_gets_them():
+    assert with_model(b'{"model":"a"}', 'a"b/\u00e9') == '{"model":"a\\"b/\u00e9"}'.encode()

@@ -1,4 +1,5 @@
-"""What translators of any dialect need and no dialect owns: JSON read with pointers, names that fit, losses written down.
+"""What translators of any dialect need and no dialect owns: JSON read with pointers, names that fit, losses written down,
+failures reported.
 
 Pure, and public by way of `omniroute.api`. What only one vendor's dialects share is not here: it is written in each.
 """
@@ -8,16 +9,23 @@ from omniroute.toolbox.folding import fold
 from omniroute.toolbox.json_reading import Malformed, read_json, read_json_list, read_json_object
 from omniroute.toolbox.ledger import Ledger
 from omniroute.toolbox.naming import NameRule, ToolNames, short_digest
+from omniroute.toolbox.reports import ERROR_WORDS, is_retryable, reported, retry_headers
+from omniroute.toolbox.splicing import with_model
 
 __all__ = [
+    "ERROR_WORDS",
     "BodyReader",
     "Ledger",
     "Malformed",
     "NameRule",
     "ToolNames",
     "fold",
+    "is_retryable",
     "read_json",
     "read_json_list",
     "read_json_object",
+    "reported",
+    "retry_headers",
     "short_digest",
+    "with_model",
 ]

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from omniroute.api import ChatRequest, Message, ModelFacts, Sampling, TextPart
+from omniroute.api import ChatRequest, Message, ModelFacts, ReasoningPart, Sampling, TextPart
 from omniroute.testing import check_provider
 from omniroute_provider_openai import FACTS, register_providers
 
@@ -28,7 +28,15 @@ def test_models_that_reason_get_no_sampling_they_would_refuse(model):
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1", "gpt-4-turbo", "omni-moderation-latest", "chatgpt-4o-latest"])
 def test_other_models_are_left_alone(model):
     assert PROVIDER.adapt(REQUEST, ModelFacts(id=model)) is REQUEST
-    assert not PROVIDER.adapts(ModelFacts(id=model))
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5.5"])
+def test_thinking_that_a_client_brings_back_is_left_out(model):
+    """Clients keep what another vendor's model thought, and the API refuses a field it does not know."""
+    answered = Message(role="assistant", parts=(ReasoningPart(text="hm"), TextPart(text="ok")))
+    asked = msgspec.structs.replace(REQUEST, messages=(*REQUEST.messages, answered))
+    assert PROVIDER.adapts(ModelFacts(id=model))
+    assert PROVIDER.adapt(asked, ModelFacts(id=model)).messages[1].parts == (TextPart(text="ok"),)
 
 
 def test_a_request_without_sampling_can_be_relayed_to_any_model():

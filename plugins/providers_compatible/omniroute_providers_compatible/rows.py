@@ -20,6 +20,7 @@ def row(
     named: Mapping[str, str] | None = None,
     aliases: tuple[str, ...] = (),
     operations: tuple[Operation, ...] | None = None,
+    refuses_reasoning: bool = False,
 ) -> ProviderFacts:
     """`models` are models of which more is known than the name; `named` is id → name of the others."""
     return ProviderFacts(
@@ -32,6 +33,7 @@ def row(
         checked="2026-11-22",
         any_model=True,
         operations=operations,
+        refuses_reasoning=refuses_reasoning,
         models=(*models, *(ModelFacts(id=model, name=title) for model, title in (named or {}).items())),
     )
 
@@ -48,6 +50,7 @@ ROWS = (
             "qwen/qwen3-32b": "Qwen3 32B",
             "openai/gpt-oss-120b": "GPT-OSS 120B",
         },
+        refuses_reasoning=True,
     ),
     row(
         "xai",
@@ -146,6 +149,7 @@ ROWS = (
             "qwen-3-235b-a22b-instruct-2507": "Qwen3 235B A22B",
             "qwen-3-32b": "Qwen3 32B",
         },
+        refuses_reasoning=True,
     ),
     row(
         "nvidia",

@@ -4,6 +4,7 @@ A block that only this dialect knows becomes a part with the readable text it ho
 metadata under `block`: an upstream of the same dialect gets it back, others see the text.
 """
 
+import binascii
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -193,7 +194,7 @@ def _read_image(fields: Fields, raw: Raw) -> ImagePart | FilePart:
         return ImagePart(url=source.need("url", STRING), cache=cache, provider_metadata=metadata)
     if kind != "base64":
         raise Malformed(f"{source.pointer}/type", f"{kind!r} is none of base64, url, file")
-    data = source.need("data", STRING)
+    data = _base64(source)
     media_type = source.need("media_type", STRING)
     return ImagePart(media_type=media_type, data=data, cache=cache, provider_metadata=metadata)
 
@@ -212,7 +213,7 @@ def _read_document(fields: Fields, raw: Raw) -> FilePart | TextPart:
             return FilePart(
                 media_type=source.take("media_type", STRING) or "application/pdf",
                 name=fields.take("title", STRING),
-                data=source.need("data", STRING) if kind == "base64" else None,
+                data=_base64(source) if kind == "base64" else None,
                 url=source.need("url", STRING) if kind == "url" else None,
                 cache=fields.take_cache_mark(),
                 provider_metadata=fields.metadata(),
@@ -225,6 +226,17 @@ def _read_search_result(fields: Fields, raw: Raw) -> TextPart:
     content = read_content(fields.take_raw("content"), f"{fields.pointer}/content")
     source = fields.need("source", STRING)
     return _as_text(fields, raw, "\n".join((_titled(fields, source), _joined(content))))
+
+
+def _base64(source: Fields) -> str:
+    data = source.need("data", STRING)
+    try:
+        binascii.a2b_base64(data, strict_mode=True)
+    except ValueError as error:
+        raise Malformed(f"{source.pointer}/data", f"not base64: {error}") from None
+    if not data:
+        raise Malformed(f"{source.pointer}/data", "no data")
+    return data
 
 
 def _source(fields: Fields) -> tuple[Fields, str]:

@@ -1,6 +1,5 @@
 """Errors in the dialect's shape, and the upstream's own errors as types."""
 
-import math
 import re
 from collections.abc import Mapping
 
@@ -21,6 +20,8 @@ from omniroute.api import (
     UpstreamModelMissing,
     UpstreamRefused,
     UpstreamTimeout,
+    is_retryable,
+    retry_headers,
 )
 from omniroute_translator_anthropic.wire import ENCODER, Wire
 
@@ -46,16 +47,12 @@ _TOKENS = re.compile(r"\d{1,3}(?:,\d{3})+|\d{4,}")
 
 def encode_error(error: GatewayError, request_id: str) -> ErrorBody:
     body = {"type": "error", "error": _problem(error), "request_id": request_id}
-    headers = {}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
-    return ErrorBody(status=error.status, body=ENCODER.encode(body), headers=headers)
+    return ErrorBody(status=error.status, body=ENCODER.encode(body), headers=retry_headers(error))
 
 
 def error_frame(error: GatewayError) -> Frame:
     """The last frame of a stream that failed. `retryable` tells programs whether the same request may succeed."""
-    retryable = isinstance(error, UpstreamError) and (error.try_next or error.try_same)
-    body = {"type": "error", "error": {**_problem(error), "retryable": retryable}}
+    body = {"type": "error", "error": {**_problem(error), "retryable": is_retryable(error)}}
     return Frame(ENCODER.encode(body), "error")
 
 

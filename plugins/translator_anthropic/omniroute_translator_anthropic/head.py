@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw
 
-from omniroute.api import Headers, InvalidRequest, RequestHead
+from omniroute.api import Headers, InvalidRequest, RequestHead, with_model
 from omniroute_translator_anthropic.wire import ENCODER, Malformed, read, read_object, starts_with
 
 __all__ = ["WireHead", "decode_head", "invalid", "read_head", "rename_model", "session_of"]
@@ -116,6 +116,9 @@ def session_of(head: WireHead, headers: Headers) -> str | None:
 
 def rename_model(body: bytes, model: str) -> bytes:
     """The same body for another model: order and all other values stay as they are."""
+    renamed = with_model(body, model)
+    if renamed is not None:
+        return renamed
     try:
         fields = read_object(body)
     except Malformed as error:

@@ -1,8 +1,8 @@
-"""Watches a relayed stream. Most frames are known by their `event:` line and not looked into."""
+"""Watches a relayed stream. Most frames are known by their `event:` line and not looked into, if they look like an object."""
 
 from collections.abc import Iterable
 
-from omniroute.api import Frame, GatewayError, Tap, UpstreamError, UpstreamGarbled, Usage
+from omniroute.api import Frame, GatewayError, Tap, UpstreamError, Usage
 from omniroute_translator_anthropic.errors import error_frame, upstream_error
 from omniroute_translator_anthropic.events import read_event
 from omniroute_translator_anthropic.usage import UsageTally
@@ -25,8 +25,8 @@ class MessageTap(Tap):
         kind = frame.event
         if kind is None:
             kind = read_event(data).type
-        elif not data.startswith(b"{"):
-            raise UpstreamGarbled(f"the upstream sent a {kind} event that is no JSON object")
+        elif not (data.startswith(b"{") and data.endswith(b"}")):
+            read_event(data)
         if kind == "content_block_delta":
             self.content = True
         elif kind == "content_block_start":

@@ -23,6 +23,7 @@ from omniroute.api import (
     Usage,
 )
 from omniroute_translator_anthropic import decode, encode, errors, head, models, whole
+from omniroute_translator_anthropic.carriers import CARRIER
 from omniroute_translator_anthropic.opaque import OPAQUE_KEYS, OPAQUE_MARK, OPAQUE_PATTERN
 from omniroute_translator_anthropic.stream_decoder import MessageDecoder
 from omniroute_translator_anthropic.stream_encoder import PING, MessageEncoder
@@ -57,6 +58,7 @@ class AnthropicTranslator(Translator):
     keepalive = b"event: ping\ndata: " + PING.data + b"\n\n"
     opaque_keys = OPAQUE_KEYS
     opaque_mark = OPAQUE_MARK
+    carrier_marks = (CARRIER.encode(),)
     opaque_pattern = OPAQUE_PATTERN
     image_pattern = rb'"type"\s*:\s*"image"'
     hour_mark = b'"1h"'

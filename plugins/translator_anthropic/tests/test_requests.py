@@ -587,6 +587,24 @@ def test_the_input_of_a_call_stays_the_text_it_was(translator):
             "/messages/0/content/0/source/type",
             id="an unknown source",
         ),
+        *(
+            pytest.param(
+                {
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [
+                                {"type": kind, "source": {"type": "base64", "media_type": "image/png", "data": data}}
+                            ],
+                        }
+                    ]
+                },
+                "/messages/0/content/0/source/data",
+                id=f"{kind} of {data or 'nothing'}",
+            )
+            for kind in ("image", "document")
+            for data in ("%%%", "AAA", "")
+        ),
         pytest.param(
             {"messages": [{"role": "user", "content": [{**RESULT_WIRE, "content": [CALL_WIRE]}]}]},
             "/messages/0/content/0/content/0/type",

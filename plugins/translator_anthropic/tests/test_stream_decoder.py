@@ -572,7 +572,15 @@ def test_the_start_of_a_call_is_content(translator):
     assert tap.content
 
 
-@pytest.mark.parametrize("bad", [Frame(b"<html>"), Frame(b"<html>", "message_start"), Frame(b"{", "message_delta")])
+NO_EVENTS = [
+    (b"<html>", None),
+    (b"<html>", "message_start"),
+    (b"{", "message_delta"),
+    (b'{"type"', "content_block_delta"),
+]
+
+
+@pytest.mark.parametrize("bad", [Frame(*each) for each in NO_EVENTS], ids=repr)
 def test_the_tap_tells_what_is_no_event(translator, bad):
     with pytest.raises(UpstreamGarbled):
         translator.tap().feed(bad)

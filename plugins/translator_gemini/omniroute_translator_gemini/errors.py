@@ -1,6 +1,5 @@
 """Errors in the dialect's shape, and the upstream's own errors as types."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +22,8 @@ from omniroute.api import (
     UpstreamModelMissing,
     UpstreamRefused,
     UpstreamTimeout,
+    is_retryable,
+    retry_headers,
 )
 from omniroute_translator_gemini.wire import Wire, dump
 
@@ -51,15 +52,13 @@ _SAYS_TOO_LONG = re.compile(r"input token count.*exceeds the maximum", re.IGNORE
 
 
 def encode_error(error: GatewayError) -> ErrorBody:
-    headers = {}
+    headers = retry_headers(error)
     problem = _problem(error)
     details: list[Wire] = []
     if error.param is not None:
         details.append({"@type": _BAD_REQUEST, "fieldViolations": [{"field": error.param, "description": error.text}]})
-    if error.retry_after_s is not None:
-        wait_s = max(1, math.ceil(error.retry_after_s))
-        headers["retry-after"] = str(wait_s)
-        details.append({"@type": _RETRY_INFO, "retryDelay": f"{wait_s}s"})
+    if headers:
+        details.append({"@type": _RETRY_INFO, "retryDelay": f"{headers['retry-after']}s"})
     if details:
         problem["details"] = details
     return ErrorBody(status=error.status, body=dump({"error": problem}), headers=headers)
@@ -67,8 +66,7 @@ def encode_error(error: GatewayError) -> ErrorBody:
 
 def error_frame(error: GatewayError) -> Frame:
     """The last frame of a stream that failed. `retryable` tells programs whether the same request may succeed."""
-    retryable = isinstance(error, UpstreamError) and (error.try_next or error.try_same)
-    return Frame(dump({"error": {**_problem(error), "retryable": retryable}}))
+    return Frame(dump({"error": {**_problem(error), "retryable": is_retryable(error)}}))
 
 
 def _problem(error: GatewayError) -> Wire:

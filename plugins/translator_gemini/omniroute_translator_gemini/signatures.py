@@ -23,7 +23,7 @@ PLACEHOLDER = "skip_thought_signature_validator"
 """Documented for calls whose signature nobody has; the service then does not check it."""
 
 _KEY = "thought_signature"
-_WRAPPED = base64.b64encode(carry({"": {}}).encode())[:8].decode()
+WRAPPED = base64.b64encode(carry({"": {}}).encode())[:8].decode()
 """How a wrapped carrier begins: its mark, and the bracket every carrier opens with."""
 
 
@@ -53,7 +53,7 @@ def read_signature(signature: str | None) -> Signed:
     """Undo `shown_signature`. A damaged carrier holds nothing, and a placeholder is nobody's signature."""
     if not signature or signature == PLACEHOLDER:
         return Signed({})
-    if not signature.startswith(_WRAPPED):
+    if not signature.startswith(WRAPPED):
         return Signed({DIALECT: {_KEY: signature}})
     metadata = _unwrapped(signature)
     try:

@@ -24,6 +24,7 @@ from omniroute.api import (
     Usage,
 )
 from omniroute_translator_gemini import decode, encode, errors, head, models, stream_decoder, whole
+from omniroute_translator_gemini.signatures import WRAPPED
 from omniroute_translator_gemini.stream_decoder import GeminiDecoder, Identify
 from omniroute_translator_gemini.stream_encoder import GeminiEncoder
 from omniroute_translator_gemini.tap import GeminiTap
@@ -69,6 +70,7 @@ class GeminiTranslator(Translator):
     keepalive = b"data: {}\n\n"
     """An answer without anything new. A comment would do by the standard, but the vendor's SDKs take it for broken JSON."""
     opaque_keys = frozenset({"thought_signature"})
+    carrier_marks = (WRAPPED.encode(),)
     opaque_mark = b'ignature"'
     opaque_pattern = rb'"thought(?:S|_s)ignature"\s*:\s*"([^"\\]+)"'
     image_pattern = rb'"mime(?:T|_t)ype"\s*:\s*"image/'

@@ -26,6 +26,7 @@ FINISH: dict[str, FinishReason] = {
     "network_error": "error",
 }
 """The dialect's own reasons and the ones its servers have added; what is in neither is a stop."""
+NO_FINISH = "the upstream's stream ended before finish_reason"
 
 
 def is_done(frame: Frame) -> bool:

@@ -21,6 +21,7 @@ CARRIER = carry({}).partition(".")[0] + "."
 """How a carrier begins."""
 GEMINI, SIGNATURE = "gemini", "thought_signature"
 THOUGHTS = "thoughts"
+OURS = "omniroute"
 SEALED = "/extra_content/omniroute/carrier"
 """Where in a call a carrier is."""
 
@@ -67,8 +68,8 @@ def read_extra(value: object) -> Extra:
         return Extra()
     if not isinstance(value, dict):
         return Extra(metadata={DIALECT: {"extra_content": value}})
-    ours, google = value.get("omniroute"), value.get("google")
-    extra = {name: member for name, member in value.items() if name != "omniroute"}
+    ours, google = value.get(OURS), value.get("google")
+    extra = {name: member for name, member in value.items() if name != OURS}
     signature = google.get(SIGNATURE) if isinstance(google, dict) else None
     if isinstance(google, dict) and isinstance(signature, str):
         extra["google"] = {name: member for name, member in google.items() if name != SIGNATURE}
@@ -113,7 +114,7 @@ def for_client(metadata: Mapping[str, Mapping[str, Any]], thoughts: Sequence[Rea
     if thoughts:
         sealed[DIALECT] = {THOUGHTS: [Thought(text=each.text, metadata=each.provider_metadata) for each in thoughts]}
     if sealed and isinstance(extra, dict):
-        extra = {**extra, "omniroute": {"carrier": carry(sealed)}}
+        extra = {**extra, OURS: {"carrier": carry(sealed)}}
     return extra or None
 
 

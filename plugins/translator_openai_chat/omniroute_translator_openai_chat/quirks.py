@@ -10,8 +10,10 @@ from omniroute_translator_openai_chat.chunks import ANSWER, UNREADABLE, content_
 from omniroute_translator_openai_chat.opening import OPEN, is_undecided, may_think
 from omniroute_translator_openai_chat.wire import CallDelta, Delta, ToolCallDelta
 
-HINT = re.compile(rb'think(?:>|\\u003[eE])|"content"\s*:\s*\[|"tool_calls"\s*:\s*\[\s*\{')
-"""In whole answers that are worth a look; some encoders escape `>`."""
+THINK = re.compile(rb"think(?:>|\\u003[eE])")
+"""Some encoders escape `>`."""
+LIST = re.compile(rb'"content"\s*:\s*\[')
+CALLS = re.compile(rb'"tool_calls"\s*:\s*\[\s*\{')
 
 
 class Beginning:
@@ -39,7 +41,7 @@ class Beginning:
 
 def is_odd_answer(body: bytes) -> bool:
     """Of a whole answer."""
-    if HINT.search(body) is None:
+    if not is_worth_a_look(body):
         return False
     try:
         choices = ANSWER.decode(body).choices
@@ -47,6 +49,15 @@ def is_odd_answer(body: bytes) -> bool:
         return False
     messages = (choice.message for choice in choices or () if choice.message is not None)
     return any(is_odd(message) or "".join(content_texts(message)).lstrip().startswith(OPEN) for message in messages)
+
+
+def is_worth_a_look(body: bytes) -> bool:
+    """Of a whole answer. Three searches, for one pattern with three beginnings takes four times as long (7 µs for 1 kB)."""
+    return (
+        LIST.search(body) is not None
+        or CALLS.search(body) is not None
+        or (b"think" in body and THINK.search(body) is not None)
+    )
 
 
 def is_odd(delta: Delta) -> bool:

@@ -5,7 +5,17 @@ import re
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Headers, InvalidRequest, Loss, Reasoning, RequestHead, Sampling, Source
+from omniroute.api import (
+    ChatRequest,
+    Headers,
+    InvalidRequest,
+    Loss,
+    Reasoning,
+    RequestHead,
+    Sampling,
+    Source,
+    with_model,
+)
 from omniroute_translator_openai_chat.invalid import decode
 from omniroute_translator_openai_chat.messages_in import decode_messages
 from omniroute_translator_openai_chat.parts_in import is_set
@@ -45,6 +55,9 @@ def read_head(body: bytes, headers: Headers) -> RequestHead:
 
 
 def rename_model(body: bytes, model: str) -> bytes:
+    renamed = with_model(body, model)
+    if renamed is not None:
+        return renamed
     fields = decode(FIELDS, body)
     fields["model"] = Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)

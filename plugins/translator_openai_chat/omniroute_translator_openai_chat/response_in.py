@@ -37,6 +37,7 @@ from omniroute.api import (
 )
 from omniroute_translator_openai_chat.chunks import (
     FINISH,
+    NO_FINISH,
     content_texts,
     is_done,
     read_answer,
@@ -151,7 +152,7 @@ class ChatDecoder:
         if self._finish is None:
             if not self._started:
                 raise StreamBroken("the upstream's stream ended before its first event")
-            raise StreamBroken("the upstream's stream ended before finish_reason")
+            raise StreamBroken(NO_FINISH)
         events: list[Event] = []
         self._settle_opening(events)
         self._stop_speaking(events)

@@ -1,14 +1,15 @@
 """Watches a relayed stream: may it be relayed at all, has content come, has it ended, what did it cost, did it fail.
 
 Until content comes every frame is read. After that a frame is read only when its bytes hold a usage, a finish reason or an
-error that is not null; inside a text those keys would have escaped quotes and do not match.
+error that is not null, or do not begin and end as an object does; inside a text those keys would have escaped quotes and do
+not match.
 """
 
 import re
 from collections.abc import Sequence
 
-from omniroute.api import Frame, GatewayError, Tap, UpstreamError, UpstreamFailed, Usage
-from omniroute_translator_openai_chat.chunks import FINISH, is_done, read_frame
+from omniroute.api import Frame, GatewayError, StreamBroken, Tap, UpstreamError, UpstreamFailed, Usage
+from omniroute_translator_openai_chat.chunks import FINISH, NO_FINISH, is_done, read_frame
 from omniroute_translator_openai_chat.errors import error_frame, upstream_error
 from omniroute_translator_openai_chat.quirks import Beginning
 from omniroute_translator_openai_chat.usage import usage_of
@@ -30,13 +31,14 @@ class ChatTap(Tap):
 
     def feed(self, frame: Frame) -> None:
         if self.content and frame.event != "error" and TELLING.search(frame.data) is None:
-            if is_done(frame):
-                self.ended = True
-            return
+            data = frame.data
+            if data.startswith(b"{") and data.endswith(b"}"):
+                return
         if not frame.data:
             return
         if is_done(frame):
-            self.ended = True
+            if not self.ended:  # clients wait for a finish reason, and some do so for ever
+                self.error = StreamBroken(NO_FINISH)
             return
         self._read(frame)
 

@@ -30,7 +30,7 @@ from omniroute.api import (
 from omniroute_translator_openai_chat import errors, model_list, request_in, request_out, response_in, response_out
 from omniroute_translator_openai_chat.chunks import UNREADABLE
 from omniroute_translator_openai_chat.details import DETAILS
-from omniroute_translator_openai_chat.extra_content import SIGNATURE
+from omniroute_translator_openai_chat.extra_content import OURS, SIGNATURE
 from omniroute_translator_openai_chat.quirks import is_odd_answer
 from omniroute_translator_openai_chat.tap import ChatTap
 from omniroute_translator_openai_chat.usage import usage_of
@@ -64,6 +64,7 @@ class OpenAIChat(Translator):
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
     opaque_keys = frozenset({SIGNATURE, DETAILS})
     opaque_mark = SIGNATURE.encode()
+    carrier_marks = (b'"%b"' % OURS.encode(),)
     opaque_pattern = rb'"thought_signature"\s*+:\s*+"([^"]++)"'
     image_pattern = rb'"type"\s*:\s*"image_url"'
     is_default_form = True

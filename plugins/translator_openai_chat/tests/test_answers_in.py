@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omniroute.api import (
-    AccountBlocked,
     ChatResponse,
     ContextTooLong,
     CredentialRejected,
     Event,
     Frame,
     ImagePart,
+    OutOfCredit,
     Overloaded,
     PartEnd,
     PartStart,
@@ -546,7 +546,7 @@ ERRORS = [
     pytest.param({"message": "out", "type": "x", "code": "insufficient_quota"}, QuotaExhausted, 429, id="quota"),
     pytest.param({"message": "long", "code": "context_length_exceeded"}, ContextTooLong, 400, id="context"),
     pytest.param({"message": "who", "code": "invalid_api_key"}, CredentialRejected, 401, id="key"),
-    pytest.param({"message": "pay", "code": 402}, AccountBlocked, 402, id="a status for a code"),
+    pytest.param({"message": "pay", "code": 402}, OutOfCredit, 402, id="a status for a code"),
     pytest.param({"message": "busy", "code": "529"}, Overloaded, 529, id="a status as text"),
     pytest.param({"message": "what", "code": 404}, UpstreamModelMissing, 404, id="404"),
     pytest.param({"message": "bad", "type": "invalid_request_error", "param": "x"}, UpstreamRefused, 400, id="refused"),

@@ -236,7 +236,7 @@ def test_renaming_leaves_every_other_value_byte_for_byte():
     renamed = TRANSLATOR.rename_model(data, 'up"stream/é')
     assert (
         renamed
-        == '{"stream":true,"model":"up\\"stream/é","messages":[ {"b" :1.0, "\\u00e9":"\\/"} ],"x":1e999}'.encode()
+        == '{ "stream" :true,"model":"up\\"stream/é", "messages": [ {"b" :1.0, "\\u00e9":"\\/"} ], "x":1e999}'.encode()
     )
 
 

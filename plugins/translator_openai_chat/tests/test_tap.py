@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from omniroute.api import Frame, UpstreamFailed, UpstreamGarbled, Usage
+from omniroute.api import Frame, StreamBroken, UpstreamFailed, UpstreamGarbled, Usage
 from omniroute_translator_openai_chat import OpenAIChat
 
 DONE = b"[DONE]"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
 COUNTED = Usage(input_tokens=3, output_tokens=2, cached_tokens=1)
-UNREADABLE = b"} no json at all {"
+UNREADABLE = b"{ no json at all }"
 
 
 def chunk(
@@ -142,17 +142,30 @@ def test_what_is_no_answer_needs_no_rewrite(body):
         pytest.param([chunk(finish="stop")], True, id="finish reason"),
         pytest.param([chunk({"content": "a"}), chunk(finish="stop")], True, id="after content"),
         pytest.param([chunk({"content": "a"}), chunk(finish="stop", spaced=True)], True, id="with spaces"),
-        pytest.param([chunk({"content": "a"}), DONE], True, id="DONE"),
-        pytest.param([DONE], True, id="DONE alone"),
-        pytest.param([chunk({"content": "a"}), b" [DONE]"], False, id="only as the whole frame"),
+        pytest.param([chunk({"content": "a"}), chunk(finish="stop"), DONE], True, id="and DONE"),
+        pytest.param([chunk({"content": "a"}), DONE], False, id="DONE without one"),
+        pytest.param([DONE], False, id="DONE alone"),
         pytest.param(
             [chunk({"content": '"finish_reason":"stop"'}) for _ in range(2)], False, id="as words of the model"
         ),
         pytest.param([b"", chunk({"content": "a"}), b""], False, id="empty frames"),
     ],
 )
-def test_the_end_is_a_finish_reason_or_done(frames, ended):
-    assert tap_after(*frames).ended is ended
+def test_the_end_is_a_finish_reason(frames, ended):
+    tap = tap_after(*frames)
+    assert tap.ended is ended
+    assert (type(tap.error) is StreamBroken) == (frames[-1] == DONE and not ended)
+
+
+@pytest.mark.parametrize("data", [b" [DONE]", b"{not json", b"0.01", b'["no", "event"]', b"\x00\xff", b"[" * 5000])
+@pytest.mark.parametrize("before", [[], [chunk({"content": "a"})]], ids=["no content yet", "after content"])
+def test_what_does_not_even_look_like_an_object_is_garbage(before, data):
+    with pytest.raises(UpstreamGarbled):
+        tap_after(*before, data)
+
+
+def test_an_object_with_blanks_around_it_is_one():
+    assert tap_after(chunk({"content": "a"}), b" " + chunk({"content": "b"}) + b" ").error is None
 
 
 @pytest.mark.parametrize("spaced", [False, True])
@@ -189,7 +202,7 @@ def test_a_frame_that_is_no_chunk_is_garbled_while_the_request_can_still_go_else
 def test_after_content_a_frame_without_news_is_not_read(spaced):
     plain = chunk({"content": "b"}, spaced=spaced)
     tap = tap_after(chunk({"content": "a"}))
-    for data in (UNREADABLE, plain[:-5], plain.replace(b'"b"', b'"\\ud83d"')):
+    for data in (UNREADABLE, plain.replace(b'"b"', b'"b'), plain.replace(b'"b"', b'"\\ud83d"')):
         tap.feed(Frame(data))  # reading any of these would raise
     with pytest.raises(UpstreamGarbled):
         tap.feed(Frame(chunk(finish="stop", spaced=spaced)[:-1]))

@@ -3,15 +3,12 @@
 With an HTTP status: `{"error": {"message", "type", "param", "code"}}`. In a stream: `response.failed`, or an event `error`.
 """
 
-import math
 from typing import Any
 
 import msgspec
 
 from omniroute.api import (
-    AccountBlocked,
-    ContextTooLong,
-    CredentialRejected,
+    ERROR_WORDS,
     ErrorBody,
     GatewayError,
     Overloaded,
@@ -19,50 +16,23 @@ from omniroute.api import (
     RateLimited,
     SignatureRejected,
     UpstreamError,
-    UpstreamFailed,
-    UpstreamModelMissing,
     UpstreamRefused,
-    UpstreamTimeout,
+    is_retryable,
+    reported,
+    retry_headers,
 )
 from omniroute_translator_openai_responses.events import Problem
 
-REPORTED = "the upstream reported an error"
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """Of the statuses that are not simply `invalid_request_error` (4xx) or `server_error` (5xx)."""
 
-BY_STATUS: dict[int, type[UpstreamError]] = {
-    401: CredentialRejected,
-    402: AccountBlocked,
-    403: AccountBlocked,
-    404: UpstreamModelMissing,
-    408: UpstreamTimeout,
-    429: RateLimited,
-    503: Overloaded,
-    504: UpstreamTimeout,
-    529: Overloaded,
-}
-BY_NAME: dict[str, type[UpstreamError]] = {
-    "context_length_exceeded": ContextTooLong,
-    "insufficient_quota": QuotaExhausted,
-    "quota_exceeded": QuotaExhausted,
+MEANINGS: dict[str, type[UpstreamError]] = {
+    **ERROR_WORDS,
     "usage_limit_reached": QuotaExhausted,
-    "rate_limit_exceeded": RateLimited,
-    "rate_limit_error": RateLimited,
-    "too_many_requests": RateLimited,
-    "invalid_api_key": CredentialRejected,
-    "authentication_error": CredentialRejected,
-    "permission_error": AccountBlocked,
-    "model_not_found": UpstreamModelMissing,
-    "overloaded": Overloaded,
-    "overloaded_error": Overloaded,
     "server_is_overloaded": Overloaded,
-    "server_overloaded": Overloaded,
-    "service_unavailable": Overloaded,
     "slow_down": Overloaded,
-    "timeout": UpstreamTimeout,
     "invalid_encrypted_content": SignatureRejected,
     "invalid_prompt": UpstreamRefused,
-    "invalid_request_error": UpstreamRefused,
     "bio_policy": UpstreamRefused,
     "misalignment_policy_violation": UpstreamRefused,
     "image_parse_error": UpstreamRefused,
@@ -82,10 +52,9 @@ BY_NAME: dict[str, type[UpstreamError]] = {
 
 
 def encode_error(error: GatewayError) -> ErrorBody:
-    headers = {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
     kind = TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "server_error")
     problem: dict[str, Any] = {"message": error.text, "type": kind, "param": error.param, "code": error.code}
-    return ErrorBody(status=error.status, body=msgspec.json.encode({"error": problem}), headers=headers)
+    return ErrorBody(status=error.status, body=msgspec.json.encode({"error": problem}), headers=retry_headers(error))
 
 
 def failure_json(error: GatewayError) -> dict[str, Any]:
@@ -97,26 +66,12 @@ def failure_json(error: GatewayError) -> dict[str, Any]:
             code = "invalid_prompt"
         case _:
             code = "server_error"
-    retryable = isinstance(error, UpstreamError) and (error.try_next or error.try_same)
-    return {"code": code, "message": error.text, "retryable": retryable}
+    return {"code": code, "message": error.text, "retryable": is_retryable(error)}
 
 
 def upstream_error(problem: Problem | str | None) -> UpstreamError:
     """What an upstream says went wrong, inside a stream or an answer with status 200."""
     if problem is None or isinstance(problem, str):
-        return UpstreamFailed(problem or REPORTED)
-    status = status_of(problem.code)
-    names = (name for name in (problem.code, problem.type) if isinstance(name, str))
-    kind = next((BY_NAME[name] for name in names if name in BY_NAME), None)
-    if kind is None and status is not None:
-        kind = BY_STATUS.get(status) or (UpstreamRefused if status < 500 else UpstreamFailed)
-    message = problem.message if isinstance(problem.message, str) else ""
-    param = problem.param if isinstance(problem.param, str) else None
-    return (kind or UpstreamFailed)(message or REPORTED, status=status, param=param)
-
-
-def status_of(code: object) -> int | None:
-    """Some servers put the HTTP status they could no longer send into `code`."""
-    if isinstance(code, str):
-        code = int(code) if len(code) == 3 and code.isascii() and code.isdigit() else None
-    return code if isinstance(code, int) and 400 <= code < 600 else None
+        return reported(problem, words=())
+    words = (problem.code, problem.type)
+    return reported(problem.message, words=words, code=problem.code, param=problem.param, meanings=MEANINGS)

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import ChatRequest, Headers, InvalidRequest, Loss, Reasoning, RequestHead, Sampling, Source
+from omniroute.api import (
+    ChatRequest,
+    Headers,
+    InvalidRequest,
+    Loss,
+    Reasoning,
+    RequestHead,
+    Sampling,
+    Source,
+    with_model,
+)
 from omniroute_translator_openai_responses.invalid import decode
 from omniroute_translator_openai_responses.items_in import decode_input
 from omniroute_translator_openai_responses.parts_in import first_of, is_set
@@ -50,6 +60,9 @@ def read_head(body: bytes, headers: Headers) -> RequestHead:
 
 
 def rename_model(body: bytes, model: str) -> bytes:
+    renamed = with_model(body, model)
+    if renamed is not None:
+        return renamed
     fields = decode(FIELDS, body)
     fields["model"] = Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)

@@ -1,7 +1,8 @@
 """Watches a relayed stream: has content come, has it ended, what did it cost, did it fail.
 
 Until content comes every frame is read. After that a frame is read only when its event's name, or its bytes where it has none,
-say that it is the last one; inside a text the name would have escaped quotes and does not match.
+say that it is the last one, or when it does not begin and end as an object does; inside a text the name would have escaped
+quotes and does not match.
 """
 
 import re
@@ -58,8 +59,10 @@ class ResponsesTap(Tap):
         if self.content:
             named = frame.event
             if named not in LAST if named is not None else TELLING.search(frame.data) is None:
-                self._last = frame.data
-                return
+                data = frame.data
+                if data.startswith(b"{") and data.endswith(b"}"):
+                    self._last = data
+                    return
         if not frame.data or is_done(frame):
             return
         self._last = frame.data

@@ -29,6 +29,7 @@ from omniroute.api import (
 )
 from omniroute_translator_openai_responses import errors, model_list, request_in, request_out, response_in, response_out
 from omniroute_translator_openai_responses.events import UNREADABLE
+from omniroute_translator_openai_responses.items_in import CARRIER
 from omniroute_translator_openai_responses.tap import ResponsesTap
 from omniroute_translator_openai_responses.usage import UsageWire, usage_of
 from omniroute_translator_openai_responses.wire import DIALECT
@@ -60,6 +61,7 @@ class OpenAIResponses(Translator):
     }
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
     opaque_keys = frozenset({"encrypted_content"})
+    carrier_marks = (CARRIER.encode(),)
     opaque_mark = b'"encrypted_content"'
     opaque_is_account_bound = True
     """It is encrypted for the organisation that asked."""

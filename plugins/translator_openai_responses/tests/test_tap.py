@@ -31,7 +31,7 @@ DELTA = {"type": "response.output_text.delta", "sequence_number": 7, "item_id": 
 COMPLETED = {"type": "response.completed", "response": {**RESPONSE, "status": "completed", "usage": USAGE}}
 INCOMPLETE = {"type": "response.incomplete", "response": {**RESPONSE, "status": "incomplete", "usage": USAGE}}
 FAILED = {"type": "response.failed", "response": {**RESPONSE, "error": {"code": "rate_limit_exceeded", "message": "x"}}}
-UNREADABLE = b"} no json at all {"
+UNREADABLE = b"{ no json at all }"
 
 
 def frame(event: dict[str, Any], *, named: bool = True, spaced: bool = False) -> Frame:
@@ -122,6 +122,13 @@ def test_after_content_a_frame_that_says_nothing_is_not_read(named):
         tap_after(unread)
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize("data", [b"{not json", b"0.01", b'["no", "event"]', b"\x00\xff"])
+def test_what_does_not_even_look_like_an_object_is_garbage(data, named):
+    with pytest.raises(UpstreamGarbled):
+        tap_after(DELTA, Frame(data, "response.output_text.delta" if named else None))
+
+
 def test_empty_frames_and_another_dialects_end_are_nothing():
     tap = tap_after(Frame(b""), Frame(b"[DONE]"), CREATED, Frame(b""))
     assert (tap.content, tap.ended, tap.error) == (False, False, None)
@@ -145,7 +152,7 @@ def test_a_failure_before_anything_was_announced_is_told_alone(accept_stream):
     assert (event["type"], event["message"], event["code"]) == ("error", "it broke", "server_error")
 
 
-@pytest.mark.parametrize("data", [b"{", b'{"sequence_number":"x"}', b"{}"])
+@pytest.mark.parametrize("data", [b"{no}", b'{"sequence_number":"x"}', b"{}"])
 def test_a_failure_after_events_without_numbers_has_the_first(data):
     tap = tap_after(DELTA, Frame(data, "response.output_text.delta"))
     (ending,) = tap.fail(UpstreamFailed("it broke"))
