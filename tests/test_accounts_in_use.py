@@ -12,7 +12,7 @@ from omniroute import settings
 from omniroute.api import Credential, FactsProvider, ModelFacts, OAuthFacts, ProviderFacts, Secret, hookimpl
 from omniroute.app import build_app
 from omniroute.gateway import Gateway
-from omniroute.management.accounts import EditAccount
+from omniroute.management.account_values import EditAccount
 from omniroute.management.service import Management
 from omniroute.server import running
 from omniroute.testing import FakeAuthorization, FakeUpstream, Reply
@@ -194,7 +194,11 @@ async def test_an_account_that_needs_a_sign_in_is_not_asked_and_the_list_says_so
 
 
 SUBSCRIPTION = msgspec.structs.replace(
-    FACTS, tier="subscription", own_clients=("acme-cli/",), terms_url="https://vendor.example/terms"
+    FACTS,
+    tier="subscription",
+    own_clients=("acme-cli/",),
+    imitators=("acme-cli/0.",),
+    terms_url="https://vendor.example/terms",
 )
 
 
@@ -215,7 +219,7 @@ async def test_a_subscription_serves_the_vendors_own_client_and_others_only_when
 async def test_a_client_that_only_mentions_the_vendors_is_not_taken_for_it(tmp_path):
     async with world_of(tmp_path, SUBSCRIPTION) as world:
         await world.add()
-        for agent in ("curl acme-cli/1.0", "ACME-CLI/1.0", "", "acme-cl"):
+        for agent in ("curl acme-cli/1.0", "ACME-CLI/1.0", "", "acme-cl", "acme-cli/0.24.4 (external)"):
             assert (await world.ask(user_agent=agent)).status_code == 403
 
 
@@ -308,6 +312,20 @@ async def test_a_trial_renews_a_token_that_is_refused_and_says_when_it_cannot(wo
     world.vendor.queue(Reply(500))
     trial = await world.manager.test_account("acme", "late")
     assert (trial.ok, trial.diagnosis, trial.by) == (False, "refresh_failed", None)
+
+
+async def test_a_trial_asks_in_the_dialects_way_and_counts_only_what_it_has_seen_to_the_end(tmp_path):
+    lists = [{"data": [{"id": "m"}], "has_more": more, "last_id": "m"} for more in (False, True)]
+    facts = msgspec.structs.replace(FACTS, dialect="anthropic")
+    plugins = ["auth-apikey", "translator-openai-chat", "translator-anthropic", "strategy-fillfirst"]
+    async with world_of(tmp_path, facts, lambda _: Reply.json(lists.pop(0)), **{"plugins.only": plugins}) as world:
+        await world.add()
+        trials = [await world.manager.test_account("acme", "work") for _ in range(2)]
+        assert [(trial.diagnosis, trial.by, trial.models) for trial in trials] == [
+            ("ok", "models", 1),
+            ("ok", "models", None),
+        ]
+        assert world.upstream.requests[0].header("anthropic-version"), "the service refuses a request without"
 
 
 async def test_a_trial_of_an_upstream_that_is_not_there_says_so(tmp_path):

@@ -6,6 +6,7 @@ loopback, behind a real gateway with all plugins.
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -24,7 +25,6 @@ import omniroute_provider_iflow
 import omniroute_provider_openai
 import omniroute_provider_openrouter
 import omniroute_provider_qwen
-import omniroute_providers_compatible
 from omniroute import settings
 from omniroute.api import (
     AccountBlocked,
@@ -37,6 +37,7 @@ from omniroute.api import (
     QuotaExhausted,
     QuotaWindow,
     RateLimited,
+    Secret,
     Target,
     TextPart,
     UpstreamModelMissing,
@@ -46,8 +47,9 @@ from omniroute.api import (
 )
 from omniroute.app import build_app
 from omniroute.gateway import Gateway
-from omniroute.management.accounts import AddAccount, BeginSignIn, Paste
+from omniroute.management.account_values import AddAccount, BeginSignIn, Paste
 from omniroute.management.service import Management
+from omniroute.plugins import load_plugins
 from omniroute.server import running
 from omniroute.testing import FRAMINGS, FakeAuthorization, FakeUpstream, Reply, Stream, check_provider, explode
 
@@ -307,9 +309,17 @@ def test_a_provider_is_one_the_kernel_can_work_with(name):
     check_provider(PROVIDERS[name], metadata=METADATA.get(name, {}))
 
 
-def test_a_row_for_a_compatible_gateway_is_one_too():
-    for provider in omniroute_providers_compatible.register_providers():
+def test_so_is_every_other_provider_that_is_installed():
+    installed = load_plugins(settings.Settings().plugins).collect("register_providers", settings=settings.Settings())
+    others = {provider.facts.name: provider for _, provider in installed if provider.facts.name not in PROVIDERS}
+    assert {"demo", "groq", "local"} <= others.keys()
+    for provider in others.values():
         check_provider(provider)
+
+
+def test_every_folder_of_a_provider_with_an_upstream_of_its_own_is_in_the_table():
+    folders = {path.name for path in (Path(__file__).parent.parent / "plugins").glob("provider_*")}
+    assert folders - {"provider_demo", "provider_local"} == {m.__name__.removeprefix("omniroute_") for m in SHIPPED}
 
 
 @ALL
@@ -384,6 +394,52 @@ async def test_signing_in_makes_an_account_whose_tokens_are_renewed_and_used(nam
         assert after.credential.access != before.credential.access
         assert after.credential.metadata.items() >= METADATA.get(name, {}).items()
         assert len(world.tokens.refreshes) == 1
+
+
+@SIGNED_IN
+@pytest.mark.parametrize("has_ended", [True, False], ids=["ended", "refused"])
+async def test_fifty_requests_with_a_token_that_is_no_more_make_one_refresh(name, has_ended, tmp_path):
+    async with world_of(name, tmp_path) as world:
+        account = await world.add()
+        world.tokens.expire()
+        if has_ended:
+            await world.gateway.accounts.sign_in_again(account.id, ended(account.credential))
+        answers = await asyncio.gather(*(world.ask() for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers[:3]]
+        assert len(world.tokens.refreshes) == 1
+        assert (account.credential.access.reveal() in world.vendor.asked) is not has_ended
+
+
+@SIGNED_IN
+async def test_ten_accounts_that_end_together_are_renewed_one_after_the_other(name, tmp_path):
+    async with world_of(name, tmp_path) as world:
+        accounts, first = world.gateway.accounts, await world.add("a0")
+        await accounts.sign_in_again(first.id, ended(first.credential))
+        for number in range(1, 10):
+            secrets = {"grant": Secret(world.tokens.issue())} if "grant" in first.credential.secrets else {}
+            refresh = Secret(world.tokens.issue_refresh())
+            sibling = msgspec.structs.replace(ended(first.credential), refresh=refresh, secrets=secrets)
+            await accounts.add(name, f"a{number}", sibling)
+        send, in_flight, most = world.gateway.driver._send, 0, 0
+
+        async def counted(request):
+            nonlocal in_flight, most
+            in_flight += 1
+            most = max(most, in_flight)
+            try:
+                return await send(request)
+            finally:
+                in_flight -= 1
+
+        world.gateway.driver._send = counted
+        renewed = await asyncio.gather(*map(world.gateway.refresher.current, accounts.of(name)))
+        assert len({account.credential.access.reveal() for account in renewed}) == 10
+        assert all(world.tokens.accepts_token(account.credential.access.reveal()) for account in renewed)
+        assert most == 1, "no request of a refresh while another one's runs"
+
+
+def ended(credential):
+    return msgspec.structs.replace(credential, expires_at_s=1.0)
 
 
 @SIGNED_IN

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -9,6 +10,8 @@ import pytest
 
 import omniroute_provider_claude
 import omniroute_provider_codex
+import omniroute_provider_gemini_cli
+import omniroute_provider_qwen
 from omniroute import settings
 from omniroute.api import Credential, Secret, hookimpl
 from omniroute.app import build_app
@@ -16,6 +19,7 @@ from omniroute.gateway import Gateway
 from omniroute.server import running
 from omniroute.testing import FakeUpstream, Reply, Stream, sse
 
+RECORDINGS = Path(__file__).parent / "recordings" / "clients"
 CLIENT_KEY = "test-client-key-0001"
 MESSAGE = {
     "id": "msg_1",
@@ -111,6 +115,7 @@ async def world_of(module, directory, *scripts, **account):
                     "auth-apikey",
                     "strategy-fillfirst",
                     "translator-anthropic",
+                    "translator-gemini",
                     "translator-openai-chat",
                     "translator-openai-responses",
                 ],
@@ -121,7 +126,7 @@ async def world_of(module, directory, *scripts, **account):
             loaded, given={"shipped": Plugin(type(shipped)(facts)), "auth-oauth": omniroute_auth_oauth}
         )
         try:
-            credential = Credential(access=Secret("test-token-1"), metadata={"account_id": "w-1"})
+            credential = Credential(access=Secret("test-token-1"), metadata={"account_id": "w-1", "project": "p-1"})
             await gateway.accounts.add(facts.name, "work", credential, **account)
             async with running(build_app(gateway)) as server:
 
@@ -148,6 +153,79 @@ async def test_claude_code_is_relayed_byte_for_byte_with_its_own_headers(tmp_pat
         assert sent.header("anthropic-beta") == f"{CLAUDE_HEADERS['anthropic-beta']},oauth-2025-04-20"
         assert (sent.header("authorization"), sent.header("x-api-key")) == ("Bearer test-token-1", None)
         assert answer.content == msgspec.json.encode(MESSAGE)
+
+
+def recorded(*patterns):
+    return pytest.mark.parametrize(
+        "path",
+        [pytest.param(path, id=f"{path.parent.name} {path.stem}") for p in patterns for path in sorted(RECORDINGS.glob(p))],
+    )  # fmt: skip
+
+
+def request_of(path, module):
+    """As it came, but for its model where that was a scripted one, with spaces that nobody would write, and with the text
+    that a recording's prose replaced and the vendor's API insists on."""
+    recording = json.loads(path.read_bytes())
+    known = {model.id: model for model in module.FACTS.models}
+    body, target = recording["body"], recording["target"]
+    if "system" in body:
+        body["system"][1]["text"] = "You are a Claude agent, built on Anthropic's Claude Agent SDK."
+    if body.get("model", "") in known or "model" not in body:
+        return target, json.dumps(body, indent=1).encode(), recording["headers"]
+    return target, json.dumps({**body, "model": next(iter(known))}, indent=1).encode(), recording["headers"]
+
+
+@recorded("claude/*.json", "codex/*.json")
+async def test_a_recorded_request_of_the_vendors_own_program_passes_whole(path, tmp_path):
+    module = omniroute_provider_claude if path.parent.name == "claude" else omniroute_provider_codex
+    target, body, headers = request_of(path, module)
+    script = Reply.json(MESSAGE) if module is omniroute_provider_claude else Stream([EVENTS])
+    async with world_of(module, tmp_path, script) as (upstream, post):
+        answer = await post(target, body, headers)
+        assert answer.status_code == 200, answer.text
+        [sent] = upstream.requests
+        assert sent.body == body
+        assert sent.target == target
+        merged = {name: sent.header(name) for name in headers}
+        if "anthropic-beta" in headers:
+            assert merged.pop("anthropic-beta").startswith(headers["anthropic-beta"])
+        assert {**headers, **merged} == headers
+        assert sent.header("authorization") == "Bearer test-token-1"
+        assert CLIENT_KEY not in str(sent)
+
+
+@recorded("gemini/*.json")
+async def test_a_recorded_request_goes_into_its_vendors_envelope_whole(path, tmp_path):
+    module = omniroute_provider_gemini_cli
+    target, body, headers = request_of(path, module)
+    target = target.replace("gemini-2.5-pro-fake", "gemini-2.5-pro")
+    event = {"candidates": [{"content": {"role": "model", "parts": [{"text": "pong"}]}, "finishReason": "STOP"}]}
+    script = Stream([sse([{"response": event, "traceId": "t"}])])
+    async with world_of(module, tmp_path, script) as (upstream, post):
+        answer = await post(target, body, headers)
+        assert answer.status_code == 200, answer.text
+        assert "pong" in answer.text
+        [sent] = upstream.requests
+        assert sent.body.endswith(b',"request":' + body + b"}")
+        head = {name: value for name, value in sent.json().items() if name != "request"}
+        assert (head["model"], head["project"]) == ("gemini-2.5-pro", "p-1")
+        assert sent.target.endswith(":streamGenerateContent?alt=sse")
+        assert {name: sent.header(name) for name in ("user-agent", "x-goog-api-client")} == {
+            name: headers[name] for name in ("user-agent", "x-goog-api-client")
+        }
+
+
+@recorded("qwen/*-chat-completions-*.json")
+async def test_a_recorded_body_for_a_vendor_of_the_clients_dialect_passes_whole(path, tmp_path):
+    target, body, headers = request_of(path, omniroute_provider_qwen)
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    ends = {**chunk, "choices": [{"index": 0, "delta": {"content": "pong"}, "finish_reason": "stop"}]}
+    async with world_of(omniroute_provider_qwen, tmp_path, Stream([sse([ends, "[DONE]"])])) as (upstream, post):
+        answer = await post(target, body, headers)
+        assert answer.status_code == 200, answer.text
+        [sent] = upstream.requests
+        assert sent.body == body
+        assert sent.header("x-dashscope-authtype") == "qwen-oauth"
 
 
 async def test_a_subscription_serves_no_other_client_until_its_owner_says_so(tmp_path):

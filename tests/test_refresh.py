@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import msgspec
@@ -26,10 +27,11 @@ from omniroute.credentials import Vault, refresh
 from omniroute.credentials.driver import Driver
 from omniroute.credentials.refresh import AGAIN_S, JITTER_S, LEASE_S, Refresher
 from omniroute.errors import NotFound, RefreshFailed, SignInRequired, StoreError
+from omniroute.plugins import load_plugins
 from omniroute.settings import Settings
 from omniroute.store import SqliteStore
 from omniroute.testing import FakeAuthorization, FakeClock, Reply
-from omniroute_auth_oauth import AuthorizationCode
+from omniroute_auth_oauth import register_auth_schemes
 
 KEY = bytes(range(32))
 OAUTH = OAuthFacts(
@@ -41,6 +43,7 @@ FACTS = ProviderFacts(
     name="acme", dialect="openai-chat", base_url="https://api.acme.example/v1", auth="oauth", oauth=OAUTH
 )
 NOW = 1_800_000_000.0
+SCHEMES = {scheme.name: scheme for scheme in register_auth_schemes()}
 
 
 class World:
@@ -68,7 +71,7 @@ class World:
         self.refresher = Refresher(
             self.accounts,
             providers,
-            {"oauth": AuthorizationCode()},
+            SCHEMES,
             self.store,
             driver,
             owner=self.owner,
@@ -438,6 +441,43 @@ async def test_an_account_survives_a_death_at_every_step_where_the_vendor_forgiv
             assert renewed.credential.expires_at_s > clock.wall()
             assert not after.login().is_needed
             assert after.login().begun_at_s is None
+
+
+SHIPPED = [
+    provider.facts
+    for _, provider in load_plugins(Settings().plugins).collect("register_providers", settings=Settings())
+    if provider.facts.oauth is not None
+]
+MOST_WRITES = 6
+
+
+@pytest.mark.parametrize("facts", SHIPPED, ids=lambda facts: facts.name)
+async def test_no_account_of_any_provider_is_lost_at_whatever_step_of_a_refresh_the_gateway_dies(tmp_path, facts):
+    steps = [(step, moment) for step in range(MOST_WRITES) for moment in ("before", "after")]
+    died = [step for step in steps if await dies_and_comes_back(tmp_path / f"{step[0]}-{step[1]}.db", facts, step)]
+    assert died == steps[: len(died)]
+    assert len(STEPS) <= len(died) / 2 < MOST_WRITES, "every step was tried"
+
+
+async def dies_and_comes_back(path, facts, step):
+    """Whether there was such a step to die at; the account works either way."""
+    async with FakeAuthorization(msgspec.structs.replace(facts, name="acme"), reuse_grace=True) as vendor:
+        clock = FakeClock(wall_s=time.time())  # some vendors say when tokens end by their own clock
+        store = DyingStore(path, clock=clock.wall)
+        async with World(None, vendor, clock=clock, store=store) as world:
+            account = await world.add(ends_in_s=-1, secrets={"grant": Secret(vendor.issue())})
+            store.writes, store.die_at = 0, step
+            try:
+                await world.refresher.current(account)
+                died = False
+            except Killed:
+                died = True
+        async with World(path, vendor, clock=clock) as after:
+            renewed = await after.refresher.current(after.accounts.get("acme/work"))
+            assert vendor.accepts_token(renewed.credential.access.reveal())
+            assert renewed.credential.expires_at_s is None or renewed.credential.expires_at_s > clock.wall()
+            assert (after.login().is_needed, after.login().begun_at_s) == (False, None)
+        return died
 
 
 async def test_a_refresh_that_was_cut_short_and_is_not_forgiven_says_so_once_it_is_sure(tmp_path, vendor):

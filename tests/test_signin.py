@@ -28,7 +28,7 @@ from omniroute.credentials.driver import Driver
 from omniroute.credentials.redirects import Listener, read_pasted
 from omniroute.errors import Conflict, InvalidRequest, NotFound
 from omniroute.gateway import Gateway
-from omniroute.management.accounts import AddAccount, BeginSignIn, Paste, RenameAccount
+from omniroute.management.account_values import AddAccount, BeginSignIn, Paste, RenameAccount
 from omniroute.management.service import Management
 from omniroute.testing import FakeAuthorization, FakeClock, Reply
 

@@ -5,7 +5,7 @@ What a list does not say the provider's facts say, field by field. A list that c
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from urllib.parse import urlencode
 
@@ -13,11 +13,11 @@ import msgspec
 
 from omniroute.accounts import Accounts
 from omniroute.asking import Asking
-from omniroute.contracts import Account, HttpRequest, ModelFacts, Provider, Translator
+from omniroute.contracts import Account, HttpRequest, ModelFacts, Provider, ProviderFacts, Translator
 from omniroute.errors import GatewayError
 from omniroute.logs import get_logger
 
-__all__ = ["ModelLists", "joined", "read_list"]
+__all__ = ["ModelLists", "joined", "list_request", "read_list"]
 
 AT_ONCE = 8
 BATCH = 64
@@ -42,14 +42,18 @@ class ModelLists:
         asking: Asking,
         *,
         interval_s: float,
+        stated: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`stated` names the providers whose models the settings list: those are theirs, whatever an upstream says; it is
+        asked for all the same what it knows of them."""
         self._providers = providers
         self._translators = translators
         self._accounts = accounts
         self._asking = asking
         self._interval_s = interval_s
+        self._stated = stated
         self._clock = clock
         self._sleep = sleep
         self._asked_s: dict[str, float] = {}
@@ -97,9 +101,15 @@ class ModelLists:
         except Exception as error:  # a plugin's fault
             log.error("no model list", account=account.id, exc_info=error)
         else:
-            known = {model.id: model for model in provider.facts.models}
-            return None if models is None else tuple(joined(model, known.get(model.id)) for model in models)
+            return None if models is None else self._with_facts(models, provider.facts)
         return None
+
+    def _with_facts(self, models: tuple[ModelFacts, ...], facts: ProviderFacts) -> tuple[ModelFacts, ...]:
+        known = {model.id: model for model in facts.models}
+        live = {model.id: joined(model, known.get(model.id)) for model in models}
+        if facts.name in self._stated:
+            return tuple(live.get(model.id, model) for model in facts.models)
+        return tuple(live.values())
 
 
 async def read_list(
@@ -112,7 +122,7 @@ async def read_list(
     found: dict[str, ModelFacts] = {}
     query = translator.models_query
     for _ in range(MAX_PAGES):
-        response = await asking.ask(account, partial(_page, provider, translator, query), timeout_s=timeout_s)
+        response = await asking.ask(account, partial(list_request, provider, translator, query), timeout_s=timeout_s)
         if response is None:
             return None
         if response.status != 200 and (error := provider.classify(response)) is not None:
@@ -125,8 +135,10 @@ async def read_list(
     return tuple(found.values())
 
 
-def _page(provider: Provider, translator: Translator, query: Mapping[str, str], account: Account) -> HttpRequest | None:
-    """With the headers that every upstream of the dialect wants."""
+def list_request(
+    provider: Provider, translator: Translator, query: Mapping[str, str], account: Account
+) -> HttpRequest | None:
+    """For a page of the list, with the headers that every upstream of the dialect wants; None when there is no list."""
     listing = provider.list_models(account, translator.credential)
     if listing is None:
         return None

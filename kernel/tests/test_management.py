@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,6 +106,94 @@ async def api(tmp_path):
         yield api
 
 
+# --- the same request twice -------------------------------------------------------------------------------------------
+
+NEW_KEY = {"name": "ci"}
+NEW_ACCOUNT = {"provider": "free", "name": "home"}
+
+
+async def write(api, path, body, key="once", **headers):
+    named = {
+        "authorization": f"Bearer {api.key}",
+        "content_type": "application/json",
+        "idempotency_key": key,
+        **headers,
+    }
+    return await api.send("POST", path, json.dumps(body).encode(), **named)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "listed"),
+    [("/api/keys", NEW_KEY, "ci"), ("/api/accounts", NEW_ACCOUNT, "free/home")],
+    ids=["a key", "an account"],
+)
+async def test_a_write_that_is_sent_again_makes_nothing_twice(api, path, body, listed):
+    first = await write(api, path, body)
+    assert first.status == 201
+    again = await write(api, path, body)
+    assert (again.status, again.body) == (201, first.body)
+    assert (again.headers["x-omniroute-cache"], again.headers["cache-control"]) == ("replay", "no-store")
+    _, entries = await api.call("GET", path)
+    names = [entry["name"] if path == "/api/keys" else f"{entry['provider']}/{entry['name']}" for entry in entries]
+    assert names.count(listed) == 1
+
+
+async def test_another_write_under_the_same_key_is_a_409(api):
+    assert (await write(api, "/api/keys", NEW_KEY)).status == 201
+    for path, body in (("/api/keys", {"name": "other"}), ("/api/accounts", NEW_KEY), ("/api/keys?x=1", NEW_KEY)):
+        refused = await write(api, path, body)
+        assert (refused.status, json.loads(refused.body)["error"]["code"]) == (409, "idempotency_conflict")
+    assert (await write(api, "/api/keys", {"name": "other"}, key="twice")).status == 201
+
+
+async def test_a_write_that_was_refused_leaves_its_key_free(api):
+    assert (await write(api, "/api/keys", {"name": ""})).status == 400
+    assert (await write(api, "/api/keys", NEW_KEY)).status == 201
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer test-wrong-key", f"Bearer {CLIENT_KEY}"])
+async def test_a_stored_answer_is_for_the_management_key_alone(api, authorization):
+    made = await write(api, "/api/keys", NEW_KEY)
+    refused = await write(api, "/api/keys", NEW_KEY, authorization=authorization)
+    assert refused.status == 401
+    assert json.loads(made.body)["key"] not in refused.body.decode()
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
+async def test_a_key_that_is_none_is_a_400(api, key):
+    assert (await write(api, "/api/keys", NEW_KEY, key=key)).status == 400
+
+
+async def test_a_write_that_is_still_under_way_is_a_409_with_when_to_come_back(api):
+    begun, go = asyncio.Event(), asyncio.Event()
+    create = api.gateway.keys.create
+
+    async def slowly(*arguments, **options):
+        begun.set()
+        await go.wait()
+        return await create(*arguments, **options)
+
+    api.gateway.keys.create = slowly
+    first = asyncio.create_task(write(api, "/api/keys", NEW_KEY))
+    await begun.wait()
+    refused = await write(api, "/api/keys", NEW_KEY)
+    go.set()
+    assert (refused.status, refused.headers["retry-after"]) == (409, "1")
+    assert (await first).status == 201
+
+
+async def test_of_what_is_too_large_nothing_is_kept_in_mind(api):
+    answer = await write(api, "/api/keys", {"name": "x" * 2_000_000})
+    assert answer.status == 413
+
+
+async def test_looking_is_done_anew_each_time(api):
+    body = {"model": "nobody-has-this", "messages": [{"role": "user", "content": "hi"}]}
+    for _ in range(2):
+        answer = await write(api, "/api/route/explain", body)
+        assert "x-omniroute-cache" not in answer.headers
+
+
 # --- who may call -----------------------------------------------------------------------------------------------------
 
 ROUTES = [
@@ -118,6 +207,10 @@ ROUTES = [
     ("POST", "/api/route/explain"),
     ("GET", "/api/requests/acme-1"),
     ("POST", "/api/drill"),
+    ("GET", "/api/import"),
+    ("GET", "/api/import/local"),
+    ("POST", "/api/import/plan"),
+    ("POST", "/api/import"),
     ("GET", "/api/combos"),
     ("GET", "/api/combos/both"),
     ("GET", "/api/combos/both/metrics"),

@@ -93,6 +93,13 @@ async def test_a_list_is_read_to_its_end_and_used_at_once_for_all():
     assert change == {"p/a": (msgspec.structs.replace(KNOWN, context_tokens=2000), ModelFacts(id="new"))}
 
 
+async def test_models_that_the_settings_list_stay_and_are_told_of():
+    send = answering({"data": [{"id": "m", "context_tokens": 2000}, {"id": "new"}]})
+    table = Table(A)
+    await lists(table, send, stated={"p"}).read([A])
+    assert table.changes == [{"p/a": (msgspec.structs.replace(KNOWN, context_tokens=2000), ModelFacts(id="gone"))}]
+
+
 @pytest.mark.parametrize(
     "send",
     [

@@ -104,8 +104,11 @@ def derived_base_url(oauth: OAuthFacts | None, metadata: Mapping[str, str]) -> s
     """The API root that the vendor gave this account; None when it gave none, or one where a token must not go."""
     if oauth is None or oauth.base_url is None:
         return None
+    tail = oauth.base_url.rpartition("}")[2]  # which some answers have already
     try:
-        url = oauth.base_url.format_map({name: value.rstrip("/") for name, value in metadata.items()})
+        url = oauth.base_url.format_map(
+            {name: value.rstrip("/").removesuffix(tail).rstrip("/") for name, value in metadata.items()}
+        )
     except (KeyError, ValueError, IndexError, AttributeError):
         return None
     url = (url if "://" in url else f"https://{url}").rstrip("/")

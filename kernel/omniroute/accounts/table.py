@@ -6,7 +6,6 @@ the routing tables are rebuilt through `on_change`.
 
 import re
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 
 from omniroute.accounts.declared import accounts_of, unknown_provider
+from omniroute.accounts.merging import by_provider, in_order, merge
 from omniroute.accounts.opening import Opener
 from omniroute.accounts.rows import TABLE, Login, Stored, context, identity_of, origin_of
 from omniroute.accounts.writing import AccountRows, already_exists, decoded
@@ -30,7 +30,6 @@ from omniroute.settings import Settings
 __all__ = ["Accounts"]
 
 NAME = re.compile(r"[^/\s]([^/\x00-\x1f\x7f]{0,98}[^/\s])?")
-BUILTIN = "builtin"
 NO_LOGIN = Login()
 UNREADABLE = "what the database holds of it cannot be read; remove the account and add it again"
 
@@ -351,33 +350,22 @@ class Accounts:
     # --- the table
 
     def _rebuild(self) -> None:
-        merged: dict[str, Account] = {}
-        for found in self._discovered.values():
-            merged |= found
-        merged |= self._from_database
-        merged |= self._from_settings
-        with_account = {account.provider for account in merged.values()}
-        for name, provider in self._providers.items():
-            if name not in with_account and provider.facts.auth == "none" and not provider.probe():
-                builtin = Account(provider=name, name=BUILTIN, base_url=provider.facts.base_url, origin="builtin")
-                merged[builtin.id] = builtin
+        merged = merge(self._providers, *self._discovered.values(), self._from_database, self._from_settings)
         self._models = {account_id: models for account_id, models in self._models.items() if account_id in merged}
         for account_id, models in self._models.items():
             merged[account_id] = msgspec.structs.replace(merged[account_id], models=models)
         self._locked = {
             account_id: why for account_id, why in self._unreadable.items() if merged[account_id].origin == "database"
         }
-        table = tuple(sorted(merged.values(), key=lambda account: (account.provider, account.priority, account.name)))
-        usable: defaultdict[str, list[Account]] = defaultdict(list)
-        for account in table:
-            if not (account.paused or account.id in self._locked or self.login(account.id).is_needed):
-                usable[account.provider].append(account)
         before = self._all, self._usable
-        self._all = table
+        self._all = in_order(merged.values())
         self._by_id = merged
-        self._usable = {provider: tuple(accounts) for provider, accounts in usable.items()}
+        self._usable = by_provider(account for account in self._all if self._may_be_used(account))
         if before != (self._all, self._usable):
             self.on_change()
+
+    def _may_be_used(self, account: Account) -> bool:
+        return not (account.paused or account.id in self._locked or self.login(account.id).is_needed)
 
     def _read(self, row: Row) -> Account:
         """What a row says. When it cannot be used there is no credential, and the reason is kept."""

@@ -9,7 +9,7 @@ from omniroute.cli.command import Session, command
 from omniroute.cli.output import Exit, Problem, limits_text, note, print_data, print_json, table
 
 if TYPE_CHECKING:
-    from omniroute.management.accounts import AccountView
+    from omniroute.management.account_values import AccountView
 
 __all__ = ["account"]
 
@@ -65,9 +65,9 @@ def add(
     import msgspec
 
     from omniroute.cli.managing import Manager, manage
-    from omniroute.cli.signing_in import may_serve_others, sign_in
+    from omniroute.cli.signing_in import may_serve_others, say_if_withdrawn, sign_in
     from omniroute.contracts import Limits
-    from omniroute.management.accounts import AccountView, BeginSignIn
+    from omniroute.management.account_values import AccountView, BeginSignIn
 
     wanted = BeginSignIn(
         provider=provider,
@@ -83,17 +83,15 @@ def add(
     )
 
     async def work(manager: Manager) -> AccountView:
+        await say_if_withdrawn(manager, provider)
         if allow_other_clients:
             return await sign_in(manager, wanted)
         allowed = await may_serve_others(manager, provider)
         return await sign_in(manager, msgspec.structs.replace(wanted, other_clients=allowed))
 
     added = manage(session, work)
-    if session.as_json:
-        print_json(msgspec.to_builtins(added))
-    else:
-        whose = f" ({added.identity})" if added.identity else ""
-        note(f"Added {added.id}{whose}, for {added.base_url}.")
+    whose = f" ({added.identity})" if added.identity else ""
+    _say(session, added, f"Added {added.id}{whose}, for {added.base_url}.")
 
 
 def _read_key(provider: str) -> str:
@@ -174,15 +172,11 @@ def test(session: Session, account_id: str) -> int:
 @ACCOUNT
 def refresh(session: Session, account_id: str) -> None:
     """Renew the account's tokens now. The gateway does so by itself before they end."""
-    import msgspec
-
     from omniroute.cli.managing import manage
 
     view = manage(session, lambda manager: manager.refresh_account(*_parts(account_id)))
-    if session.as_json:
-        print_json(msgspec.to_builtins(view))
-    else:
-        note(f"{view.id} has new tokens" + (f", until {_time(view.expires_at_s)}." if view.expires_at_s else "."))
+    until = f", until {_time(view.expires_at_s)}" if view.expires_at_s else ""
+    _say(session, view, f"{view.id} has new tokens{until}.")
 
 
 @command(
@@ -195,11 +189,9 @@ def refresh(session: Session, account_id: str) -> None:
 @click.option("--replace", is_flag=True, help="Also when you sign in as somebody else than before.")
 def login(session: Session, account_id: str, device: bool, paste_url: bool, api_key_stdin: bool, replace: bool) -> None:
     """Sign in again to an account that is there. Its settings stay."""
-    import msgspec
-
     from omniroute.cli.managing import manage
     from omniroute.cli.signing_in import sign_in
-    from omniroute.management.accounts import BeginSignIn
+    from omniroute.management.account_values import BeginSignIn
 
     provider, name = _parts(account_id)
     wanted = BeginSignIn(
@@ -212,29 +204,28 @@ def login(session: Session, account_id: str, device: bool, paste_url: bool, api_
         replace=replace,
     )
     view = manage(session, lambda manager: sign_in(manager, wanted))
-    if session.as_json:
-        print_json(msgspec.to_builtins(view))
-    else:
-        note(f"{view.id} is signed in" + (f" ({view.identity})." if view.identity else "."))
+    _say(session, view, f"{view.id} is signed in" + (f" ({view.identity})." if view.identity else "."))
 
 
-@command(account, json=False, epilog="\b\nExamples:\n  omniroute account pause openai/work")
+@command(
+    account, epilog="\b\nExamples:\n  omniroute account pause openai/work\n  omniroute account pause openai --json"
+)
 @ACCOUNT
 def pause(session: Session, account_id: str) -> None:
     """Take an account out of use, and keep it."""
     _edit(session, account_id, "paused", paused=True)
 
 
-@command(account, json=False, epilog="\b\nExamples:\n  omniroute account resume openai/work")
+@command(
+    account, epilog="\b\nExamples:\n  omniroute account resume openai/work\n  omniroute account resume openai --json"
+)
 @ACCOUNT
 def resume(session: Session, account_id: str) -> None:
     """Use a paused account again."""
     _edit(session, account_id, "in use", paused=False)
 
 
-@command(
-    account, json=False, epilog="\b\nExamples:\n  omniroute account allow claude\n  omniroute account allow claude --no"
-)
+@command(account, epilog="\b\nExamples:\n  omniroute account allow claude\n  omniroute account allow claude --no")
 @ACCOUNT
 @click.option("--no", is_flag=True, help="The vendor's own client only, from now on.")
 def allow(session: Session, account_id: str, no: bool) -> None:
@@ -242,19 +233,22 @@ def allow(session: Session, account_id: str, no: bool) -> None:
     _edit(session, account_id, "for the vendor's own client only" if no else "for every client", other_clients=not no)
 
 
-@command(account, json=False, epilog="\b\nExamples:\n  omniroute account rename openai/default work")
+@command(
+    account,
+    epilog="\b\nExamples:\n  omniroute account rename openai/default work\n  omniroute account rename openai work",
+)
 @ACCOUNT
 @click.argument("name")
 def rename(session: Session, account_id: str, name: str) -> None:
     """Give an account another NAME."""
     from omniroute.cli.managing import manage
-    from omniroute.management.accounts import RenameAccount
+    from omniroute.management.account_values import RenameAccount
 
     view = manage(session, lambda manager: manager.rename_account(*_parts(account_id), RenameAccount(name=name)))
-    note(f"It is called {view.id} now.")
+    _say(session, view, f"It is called {view.id} now.")
 
 
-@command(account, json=False, epilog="\b\nExamples:\n  omniroute account rm openai/work\n  omniroute account rm openai")
+@command(account, epilog="\b\nExamples:\n  omniroute account rm openai/work\n  omniroute account rm openai")
 @ACCOUNT
 def rm(session: Session, account_id: str) -> None:
     """Remove an account and its credential."""
@@ -262,7 +256,10 @@ def rm(session: Session, account_id: str) -> None:
 
     provider, name = _parts(account_id)
     manage(session, lambda manager: manager.remove_account(provider, name))
-    note(f"{provider}/{name} is removed.")
+    if session.as_json:
+        print_json({"removed": f"{provider}/{name}"})
+    else:
+        note(f"{provider}/{name} is removed.")
 
 
 @command(account, epilog="\b\nExamples:\n  omniroute account reset openai/work\n  omniroute account reset openai")
@@ -289,11 +286,21 @@ def _edit(
     session: Session, account_id: str, said: str, *, paused: bool | None = None, other_clients: bool | None = None
 ) -> None:
     from omniroute.cli.managing import manage
-    from omniroute.management.accounts import EditAccount
+    from omniroute.management.account_values import EditAccount
 
     changes = EditAccount(paused=paused, other_clients=other_clients)
     view = manage(session, lambda manager: manager.edit_account(*_parts(account_id), changes))
-    note(f"{view.id} is {said}.")
+    _say(session, view, f"{view.id} is {said}.")
+
+
+def _say(session: Session, view: "AccountView", said: str) -> None:
+    """What was done to an account; as JSON the account as it is now."""
+    import msgspec
+
+    if session.as_json:
+        print_json(msgspec.to_builtins(view))
+    else:
+        note(said)
 
 
 def _print_view(view: "AccountView") -> None:

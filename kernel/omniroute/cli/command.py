@@ -102,8 +102,8 @@ def as_problem(error: Exception) -> Problem | None:
 
 
 def _exit(error: Exception) -> Exit:
-    from omniroute.errors import AuthenticationFailed, NoCandidate, UpstreamError
+    from omniroute.errors import AuthenticationFailed, NoCandidate, SignInRequired, UpstreamError
 
-    if isinstance(error, AuthenticationFailed):
+    if isinstance(error, AuthenticationFailed | SignInRequired):
         return Exit.AUTH
     return Exit.UPSTREAM if isinstance(error, UpstreamError | NoCandidate) else Exit.FAILURE

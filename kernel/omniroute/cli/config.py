@@ -25,10 +25,12 @@ def config() -> None:
 )
 def check(session: Session) -> int:
     """Report everything that is wrong with settings and plugins, all at once. Exits 3 when there is something."""
-    findings, files = _findings(session)
+    findings, notes, files = _findings(session)
     if session.as_json:
-        print_json({"findings": findings, "files": files})
+        print_json({"findings": findings, "notes": notes, "files": files})
     else:
+        for doubt in notes:
+            note(f"{click.style('note:', bold=True)} {printable(doubt)}")
         for finding in findings:
             note(f"{click.style('error[settings]:', fg='red', bold=True)} {printable(finding)}")
         if not findings:
@@ -36,8 +38,8 @@ def check(session: Session) -> int:
     return Exit.CONFIG if findings else Exit.OK
 
 
-def _findings(session: Session) -> tuple[list[str], list[str]]:
-    """(what is wrong, files read)."""
+def _findings(session: Session) -> tuple[list[str], list[str], list[str]]:
+    """(what is wrong, what is doubtful, files read)."""
     import asyncio
 
     from omniroute.errors import SettingsError, StartError
@@ -45,19 +47,20 @@ def _findings(session: Session) -> tuple[list[str], list[str]]:
     try:
         loaded = session.settings
     except SettingsError as error:
-        return list(error.findings), []
+        return list(error.findings), [], []
     files = [str(path) for path in loaded.files]
     try:
-        asyncio.run(_try(loaded))
+        notes = asyncio.run(_try(loaded))
     except SettingsError as error:
-        return list(error.findings), files
+        return list(error.findings), [], files
     except StartError as error:
-        return [" · ".join(part for part in (error.message, error.why, error.fix) if part)], files
-    return [], files
+        return [" · ".join(part for part in (error.message, error.why, error.fix) if part)], [], files
+    return [], notes, files
 
 
-async def _try(loaded: "LoadedSettings") -> None:
-    """Open a gateway with these settings on an empty directory: what is found wrong is what a start would find.
+async def _try(loaded: "LoadedSettings") -> list[str]:
+    """Open a gateway with these settings on an empty directory: what is found wrong is what a start would find. Returns what
+    it finds doubtful.
 
     Raises `StartError`.
     """
@@ -74,6 +77,7 @@ async def _try(loaded: "LoadedSettings") -> None:
         settings = msgspec.structs.replace(loaded.settings, data_dir=Path(empty))
         gateway = await Gateway.open(msgspec.structs.replace(loaded, settings=settings), serving=False)
         await gateway.close()
+        return list(gateway.plugins.notes)
 
 
 @command(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["account", "quota"]
 
 WATCH_S = 5.0
+LEAST_S = 0.5
 HEADS = ("account", "window", "left", "used", "full again", "at this rate")
 
 
@@ -23,36 +24,56 @@ HEADS = ("account", "window", "left", "used", "full again", "at this rate")
     account,
     name="quota",
     epilog="\b\nExamples:\n  omniroute account quota\n  omniroute account quota claude/work --json\n"
-    "  omniroute account quota --watch",
+    "  omniroute account quota --watch --interval 60",
 )
 @click.argument("account_id", metavar="[PROVIDER[/NAME]]", required=False)
-@click.option("--watch", is_flag=True, help="Show it again every few seconds, until interrupted.")
-def quota(session: Session, account_id: str | None, watch: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=LEAST_S),
+    metavar="SECONDS",
+    default=WATCH_S,
+    show_default=True,
+    help="How long --watch waits in between.",
+)
+def quota(session: Session, account_id: str | None, watch: bool, interval: float) -> None:
     """How much of each account's plan is left, as it was last heard, and when it will be gone."""
-    while True:
-        readings = [reading for reading in _readings(session) if _is_meant(reading.account, account_id)]
-        if watch and not session.as_json:
-            click.clear()
-        _print(session, readings)
+    try:
+        _show(session, account_id, watch=watch)
+        while watch:
+            time.sleep(interval)
+            _show(session, account_id, watch=watch)
+    except KeyboardInterrupt:
         if not watch:
-            return
-        time.sleep(WATCH_S)
+            raise
 
 
-def _readings(session: Session) -> "list[QuotaReading]":
+def _show(session: Session, account_id: str | None, *, watch: bool) -> None:
+    readings = _readings(session, account_id)
+    if watch and not session.as_json:
+        click.clear()
+    _print(session, readings)
+
+
+def _readings(session: Session, wanted: str | None) -> "list[QuotaReading]":
+    """Of every account, of a provider's, or of one. Raises `NotFound` for what is not there."""
     from omniroute.cli.managing import Manager, manage
     from omniroute.management.service import Management
 
     async def ask(manager: Manager) -> "list[QuotaReading]":
         if isinstance(manager, Management):  # nothing runs that has asked before
             await manager.read_quota()
-        return await manager.quota()
+        readings = await manager.quota()
+        if wanted is None:
+            return readings
+        prefix, slash, name = wanted.partition("/")
+        if slash:
+            one = await manager.account(prefix, name)
+            return [reading for reading in readings if reading.account == one.id]
+        provider = (await manager.provider(prefix)).name
+        return [reading for reading in readings if reading.account.startswith(f"{provider}/")]
 
     return manage(session, ask)
-
-
-def _is_meant(account_id: str, wanted: str | None) -> bool:
-    return wanted is None or account_id == wanted or ("/" not in wanted and account_id.partition("/")[0] == wanted)
 
 
 def _print(session: Session, readings: "list[QuotaReading]") -> None:

@@ -13,7 +13,8 @@ from omniroute.combos import ComboMetrics, ComboTest, ComboView
 from omniroute.contracts import ListedModel
 from omniroute.drilling import Drill, DrillOrder
 from omniroute.explaining import Explanation, Question
-from omniroute.management.accounts import (
+from omniroute.importing.values import ImportSources, LocalServer, Planned, TakeOver
+from omniroute.management.account_values import (
     AccountView,
     AddAccount,
     BeginSignIn,
@@ -25,6 +26,7 @@ from omniroute.management.accounts import (
     VaultView,
 )
 from omniroute.management.decisions import RequestView
+from omniroute.management.importing import Imported, PlanImport
 from omniroute.management.providers import ProviderDetails
 from omniroute.management.service import CreatedKey, CreateKey, KeyView, ProviderView, Status
 from omniroute.management.trial import AccountTrial
@@ -128,6 +130,18 @@ class RemoteManagement:
 
     async def stop_sign_in(self, sign_in_id: str) -> None:
         self._send("DELETE", f"/sign-ins/{quote(sign_in_id, safe='')}")
+
+    async def import_sources(self) -> ImportSources:
+        return self._call("GET", "/import", ImportSources)
+
+    async def local_servers(self) -> list[LocalServer]:
+        return self._call("GET", "/import/local", list[LocalServer])
+
+    async def plan_import(self, wanted: PlanImport) -> list[Planned]:
+        return self._call("POST", "/import/plan", list[Planned], wanted)
+
+    async def import_login(self, wanted: TakeOver) -> Imported:
+        return self._call("POST", "/import", Imported, wanted, timeout_s=SLOW_S)
 
     async def rotate_vault(self) -> VaultView:
         return self._call("POST", "/vault/rotate", VaultView)

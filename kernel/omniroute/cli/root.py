@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "combo": ("omniroute.cli.combo:combo", "Lists of models that stand in for one another."),
     "drill": ("omniroute.cli.drill:drill", "Show what COMBO does when one of its upstreams fails."),
     "account": ("omniroute.cli.quota:account", "Credentials for providers; several per provider."),
+    "import": ("omniroute.cli.importing:import_", "Take over sign-ins and keys that are on this machine."),
     "provider": ("omniroute.cli.provider:provider", "Upstreams, what is known of them, and whether they answer."),
     "vault": ("omniroute.cli.vault:vault", "The key that stored credentials are encrypted with."),
     "key": ("omniroute.cli.key:key", "Client keys for the model API."),

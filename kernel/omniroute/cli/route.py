@@ -88,7 +88,7 @@ def _print_explanation(found: "Explanation") -> None:
     by = f" by {found.strategy}" if found.strategy else ""
     kind = "combo" if found.combo else "model"
     note(f"for the {kind} {printable(found.requested_model)}{by}; what is lost in translation: {found.loss_policy}\n")
-    heads = ("", "candidate", "account", "verdict", "why", "again in", "way", "loses", "costs", "latency", "fails", "busy", "quota")  # fmt: skip
+    heads = ("", "candidate", "account", "tier", "verdict", "why", "again in", "way", "loses", "costs", "latency", "fails", "busy", "quota")  # fmt: skip
     print_data(table(heads, map(_row, found.choices)))
     print_data(f"\n{printable(found.decision)}")
     if found.refusal and found.refusal.why:
@@ -102,6 +102,7 @@ def _row(choice: "Choice") -> Sequence[object]:
         choice.turn or "",
         choice.name,
         choice.account,
+        choice.tier or "",
         choice.verdict,
         f"{choice.reason}{detail}" if choice.reason else "",
         "" if choice.again_in_s is None else _seconds(choice.again_in_s),

@@ -34,6 +34,9 @@ def serve(
 ) -> int:
     """Run the gateway. The first Ctrl-C lets running answers finish, a second one stops at once."""
     import asyncio
+    import gc
+
+    gc.disable()  # until all is loaded: what is made by then stays; see `running`
 
     from omniroute import logs
     from omniroute.cli.running import run
@@ -52,3 +55,5 @@ def serve(
         assert problem is not None
         problem.leave = Exit.USAGE
         raise problem from error
+    finally:
+        gc.enable()

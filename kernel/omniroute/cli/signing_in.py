@@ -11,17 +11,25 @@ import webbrowser
 
 from omniroute.cli.managing import Manager
 from omniroute.cli.output import Exit, Problem, note, printable
-from omniroute.management.accounts import AccountView, BeginSignIn, Paste, SignInView
+from omniroute.management.account_values import AccountView, BeginSignIn, Paste, SignInView
+from omniroute.management.service import ProviderView
 
-__all__ = ["may_serve_others", "sign_in"]
+__all__ = ["may_serve_others", "say_if_withdrawn", "sign_in"]
 
 WAIT_S = 1.0
 PASTE = "Or paste the whole address the browser ends at, or the code it shows. Only paste what you produced yourself."
 
 
+async def say_if_withdrawn(manager: Manager, provider: str) -> None:
+    """Before anybody signs in to what is gone."""
+    view = await _known(manager, provider)
+    if view is not None and view.status == "withdrawn":
+        note(f"{view.display_name or view.name}: {(await manager.provider(view.name)).note or 'withdrawn'}")
+
+
 async def may_serve_others(manager: Manager, provider: str) -> bool:
     """Ask whether a subscription may serve other clients than the vendor's own; nothing to ask of other tiers."""
-    view = next((view for view in await manager.providers() if provider in {view.name, *view.aliases}), None)
+    view = await _known(manager, provider)
     if view is None or view.tier != "subscription":
         return False
     who = view.display_name or view.name
@@ -33,6 +41,10 @@ async def may_serve_others(manager: Manager, provider: str) -> bool:
     import click
 
     return click.confirm("Let other clients use it too?", default=False, err=True)
+
+
+async def _known(manager: Manager, provider: str) -> ProviderView | None:
+    return next((view for view in await manager.providers() if provider in {view.name, *view.aliases}), None)
 
 
 async def sign_in(manager: Manager, wanted: BeginSignIn) -> AccountView:

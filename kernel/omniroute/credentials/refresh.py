@@ -22,6 +22,7 @@ from omniroute.accounts import Accounts, Login
 from omniroute.contracts import Account, AuthScheme, Credential, Lease, Provider, Store
 from omniroute.credentials.clients import with_own_client
 from omniroute.credentials.driver import Driver
+from omniroute.credentials.pauses import Pauses
 from omniroute.errors import (
     GatewayError,
     NotFound,
@@ -51,21 +52,10 @@ REFRESH_S = 45.0
 LEASE_POLL_S = 0.2
 AGAIN_S = 60.0
 """Between the two refusals that make an account need a sign-in."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
-"""After a refresh that failed."""
 UNKNOWN_OUTCOME = (UpstreamTimeout, UpstreamGarbled)
 """The vendor may have renewed the tokens, and nobody has the answer."""
 
 log = get_logger(__name__)
-
-
-class _Pause(msgspec.Struct):
-    """An account is not refreshed for a while."""
-
-    until_s: float
-    """Monotonic."""
-    failures: int
-    error: GatewayError
 
 
 class Refresher:
@@ -98,7 +88,7 @@ class Refresher:
         self._running: dict[str, asyncio.Task[Account]] = {}
         self._lanes: dict[str, asyncio.Lock] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._pauses: dict[str, _Pause] = {}
+        self._pauses = Pauses(monotonic, after_refusal_s=AGAIN_S)
         self._unsaved: dict[str, Credential] = {}
         """Tokens that came and could not be written yet."""
         self._planned: dict[str, asyncio.Task[None]] = {}
@@ -117,17 +107,15 @@ class Refresher:
 
     def is_out(self, account: Account) -> float | None:
         """Monotonic time until which nothing can be sent with this account, as its token has ended and cannot be renewed."""
-        pause = self._pauses.get(account.id)
-        if pause is None or pause.until_s <= self._monotonic() or not self._has_ended(account):
-            return None
-        return pause.until_s
+        pause = self._pauses.of(account.id)
+        return pause.until_s if pause is not None and self._has_ended(account) else None
 
     async def current(self, account: Account) -> Account:
         """The account with a token that is good for this request. Raises `RefreshFailed` or `SignInRequired`."""
         known = self._accounts.get(account.id) or account
         if not self.is_due(known):
             return known
-        if self._paused(known) is not None and not self._has_ended(known):
+        if self._pauses.of(known.id) is not None and not self._has_ended(known):
             return known
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -148,7 +136,7 @@ class Refresher:
         if known is None or known.credential is None:
             return None
         if known.credential.access == account.credential.access:
-            if self._paused(known) is not None:
+            if self._pauses.of(known.id) is not None:
                 return None
             try:
                 known = await self._refreshed(known)
@@ -166,7 +154,7 @@ class Refresher:
             raise NotFound(f"no account is called {account_id!a}", fix="omniroute account list")
         if not _can_be_renewed(account):
             raise RefreshFailed(f"{account_id} has nothing to renew its tokens with", why="no sign-in brought them")
-        self._pauses.pop(account_id, None)
+        self._pauses.end(account_id)
         return await self._refreshed(account)
 
     def start(self) -> Callable[[], Awaitable[None]]:
@@ -203,7 +191,7 @@ class Refresher:
         credential = account.credential
         if credential is None or credential.expires_at_s is None or account.paused or not _can_be_renewed(account):
             return False
-        if self._accounts.login(account.id).is_needed or self._paused(account) is not None:
+        if self._accounts.login(account.id).is_needed or self._pauses.of(account.id) is not None:
             return False
         oauth = self._providers[account.provider].facts.oauth
         return oauth is not None and credential.expires_at_s - oauth.refresh_lead_s - JITTER_S < now
@@ -226,7 +214,7 @@ class Refresher:
             await asyncio.wait([task])
         async with self._lock(account_id), self._leased(f"account/{account_id}"):
             yield
-        self._pauses.pop(account_id, None)
+        self._pauses.end(account_id)
         self._unsaved.pop(account_id, None)
 
     async def close(self) -> None:
@@ -248,14 +236,14 @@ class Refresher:
         except SignInRequired as error:
             raise SignInRequired(error.message, why=error.why, fix=f"omniroute account login {account.id}") from error
         except GatewayError as error:
-            left_s = self._pause_left_s(account)
+            left_s = self._pauses.left_s(account.id)
             raise RefreshFailed(
                 f"the tokens of {account.id} could not be renewed", why=error.text, retry_after_s=left_s
             ) from error
 
     async def _refresh(self, account: Account) -> Account:
         seen = None if account.credential is None else account.credential.access
-        if (pause := self._paused(account)) is not None:
+        if (pause := self._pauses.of(account.id)) is not None:
             raise pause.error
         lane = self._lanes.setdefault(self._lane(account), asyncio.Lock())
         try:
@@ -267,13 +255,13 @@ class Refresher:
             ):
                 refreshed = await self._with_the_right_to(account.id, seen, lease)
         except GatewayError as error:
-            self._rest(account.id, error)
+            self._pauses.begin(account.id, error)
             raise
         except (StoreError, VersionConflict) as error:
             failed = RefreshFailed("the new tokens could not be kept", why=str(error))
-            self._rest(account.id, failed)
+            self._pauses.begin(account.id, failed)
             raise failed from error
-        self._pauses.pop(account.id, None)
+        self._pauses.end(account.id)
         return refreshed
 
     async def _with_the_right_to(self, account_id: str, seen: Secret | None, lease: Lease) -> Account:
@@ -381,22 +369,6 @@ class Refresher:
         credential = account.credential
         ends_s = None if credential is None else credential.expires_at_s
         return ends_s is not None and ends_s <= self._driver.clock()
-
-    def _rest(self, account_id: str, error: GatewayError) -> None:
-        before = self._pauses.get(account_id)
-        failures = 1 if before is None else before.failures + 1
-        pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
-        if isinstance(error, SignInRequired):
-            pause_s = max(pause_s, AGAIN_S)
-        self._pauses[account_id] = _Pause(until_s=self._monotonic() + pause_s, failures=failures, error=error)
-
-    def _paused(self, account: Account) -> _Pause | None:
-        pause = self._pauses.get(account.id)
-        return pause if pause is not None and pause.until_s > self._monotonic() else None
-
-    def _pause_left_s(self, account: Account) -> float | None:
-        pause = self._paused(account)
-        return None if pause is None else pause.until_s - self._monotonic()
 
 
 def _can_be_renewed(account: Account) -> bool:

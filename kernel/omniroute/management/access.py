@@ -5,7 +5,6 @@ key, from `Authorization: Bearer` alone: a client key is none, and a cookie is n
 browser act on `/api`.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from omniroute.errors import AuthenticationFailed, InternalError, UnsupportedMediaType
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from omniroute.keys import ManagementKey
 
-__all__ = ["ACCESS", "Access", "check_declared", "declare", "management_guard"]
+__all__ = ["ACCESS", "Access", "check_declared", "declare", "holds_key", "management_guard"]
 
 Access: TypeAlias = Literal["public", "client", "management"]
 """`client` handlers tell themselves who is calling, so that a refusal comes in the client's dialect."""
@@ -66,7 +65,7 @@ def management_guard(key: "ManagementKey") -> "Guard":
 
     async def guard(connection: "ASGIConnection[Any, Any, Any, Any]", handler: "BaseRouteHandler") -> None:
         if handler.opt.get(ACCESS) != "public":
-            if not key.match(_bearer(connection.headers)):
+            if not holds_key(connection.headers.get("authorization"), key):
                 raise AuthenticationFailed(
                     "the management key is required",
                     fix="send `Authorization: Bearer KEY`; it is in management.key of the data directory",
@@ -80,6 +79,7 @@ def management_guard(key: "ManagementKey") -> "Guard":
     return guard
 
 
-def _bearer(headers: Mapping[str, str]) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def holds_key(authorization: str | None, key: "ManagementKey") -> bool:
+    """Whether a request with this header shows the management key."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return key.match(token.strip() if scheme.lower() == "bearer" else "")

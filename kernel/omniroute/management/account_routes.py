@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from omniroute.management.access import declare
-from omniroute.management.accounts import (
+from omniroute.management.account_values import (
     AccountView,
     AddAccount,
     BeginSignIn,

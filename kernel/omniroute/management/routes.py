@@ -1,5 +1,6 @@
 """The Litestar handlers of `/api`: each says who may call it and hands over to the service. Errors have one form."""
 
+import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
@@ -28,7 +29,9 @@ from omniroute.logs import get_logger
 from omniroute.management.access import declare, management_guard
 from omniroute.management.account_routes import ACCOUNT_HANDLERS
 from omniroute.management.decisions import RequestView
+from omniroute.management.import_routes import IMPORT_HANDLERS
 from omniroute.management.provider_routes import PROVIDER_HANDLERS
+from omniroute.management.repeats import LOOKS, repeats
 from omniroute.management.service import (
     CreatedKey,
     CreateKey,
@@ -90,7 +93,7 @@ async def read_config(service: Service) -> list[Row]:
 # --- routing ----------------------------------------------------------------------------------------------------------
 
 
-@post("/route/explain", opt=MANAGEMENT, status_code=200, request_max_body_size=MAX_EXPLAINED_BYTES)
+@post("/route/explain", opt={**MANAGEMENT, LOOKS: True}, status_code=200, request_max_body_size=MAX_EXPLAINED_BYTES)
 async def explain_route(
     service: Service,
     request: Request[Any, Any, Any],
@@ -179,6 +182,7 @@ HANDLERS = (
     revoke_key,
     *ACCOUNT_HANDLERS,
     *PROVIDER_HANDLERS,
+    *IMPORT_HANDLERS,
 )
 
 
@@ -191,6 +195,7 @@ def build_router(gateway: "Gateway") -> Router:
         ROOT,
         route_handlers=HANDLERS,
         guards=[management_guard(gateway.management_key)],
+        middleware=[repeats(gateway.management_key)],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers=ERRORS,
         request_max_body_size=MAX_BODY_BYTES,
@@ -230,6 +235,8 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[
     headers = {"cache-control": "no-store"}
     if known.status == 401:
         headers["www-authenticate"] = "Bearer"
+    if known.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(known.retry_after_s)))
     return Response({"error": body}, status_code=known.status, headers=headers, media_type="application/json")
 
 

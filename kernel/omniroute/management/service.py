@@ -3,6 +3,7 @@
 Raises `GatewayError`s. Nothing that leaves here holds a credential, but for the one answer that gives a new key away.
 """
 
+import asyncio
 import time
 from typing import Annotated, Literal, TypeAlias
 
@@ -17,8 +18,9 @@ from omniroute.drilling import Drill, DrillOrder
 from omniroute.errors import NotFound
 from omniroute.explaining import Explanation, Question
 from omniroute.loop_watch import Lag
-from omniroute.management.accounts import AccountManagement, AccountView, AddAccount, Reset
+from omniroute.management.account_values import AccountView, AddAccount, Reset
 from omniroute.management.decisions import RequestView, explanation, request_view
+from omniroute.management.importing import ImportManagement
 from omniroute.management.providers import ProviderManagement
 from omniroute.plugins import InstalledPlugin, Plugins
 from omniroute.settings import PluginSettings, Row, effective
@@ -113,10 +115,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     """Those that work."""
     requires_client_key: bool
+    tasks: int
+    """Of the event loop, the one that answers this included. A gateway at rest always has about as many."""
     loop: Lag
 
 
-class Management(AccountManagement, ProviderManagement):
+class Management(ImportManagement, ProviderManagement):
     # --- looking
 
     async def status(self) -> Status:
@@ -134,6 +138,7 @@ class Management(AccountManagement, ProviderManagement):
             models=len(gateway.router.listed()),
             keys=sum(view.state == "live" for view in await self.keys()),
             requires_client_key=gateway.settings.auth.require_client_key,
+            tasks=len(asyncio.all_tasks()),
             loop=gateway.loop_watch.lag,
         )
 

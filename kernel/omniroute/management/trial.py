@@ -20,6 +20,7 @@ from omniroute.errors import (
 )
 from omniroute.ids import new_ulid
 from omniroute.model import ChatRequest, Message, TextPart
+from omniroute.model_lists import list_request
 
 if TYPE_CHECKING:
     from omniroute.gateway import Gateway
@@ -71,13 +72,12 @@ async def try_account(gateway: "Gateway", account: Account) -> AccountTrial:
 
 async def _tried(gateway: "Gateway", provider: Provider, account: Account) -> AccountTrial:
     translator = gateway.registry.translators[provider.facts.dialect]
-    listing = provider.list_models(account, translator.credential)
-    if listing is not None:
+    if list_request(provider, translator, translator.models_query, account) is not None:
 
         def ask(current: Account) -> HttpRequest:
-            again = provider.list_models(current, translator.credential)
+            again = list_request(provider, translator, translator.models_query, current)
             assert again is not None
-            return again.request
+            return again
 
         response = await _sent(gateway, provider, account, ask)
         if response.status not in NO_LIST:
@@ -148,10 +148,12 @@ def _diagnosis(error: GatewayError) -> Diagnosis:
 
 
 def _count(translator: Translator, response: HttpResponse) -> int | None:
+    """None when nobody can say: one page is asked for, and there may be more."""
     if response.status != 200:
         return None
     try:
-        return len(translator.decode_models(response.body))
+        is_all = translator.next_models_page(response.body) is None
+        return len(translator.decode_models(response.body)) if is_all else None
     except GatewayError:
         return None
 

@@ -102,6 +102,7 @@ FACTS = ProviderFacts(
     env_keys=("CLAUDE_CODE_OAUTH_TOKEN",),  # of `claude setup-token`, https://code.claude.com/docs/en/iam, 2026-11-22
     logins=(LOGIN,),
     forwards=(
+        "accept",
         "user-agent",
         "x-app",
         "x-claude-code-session-id",

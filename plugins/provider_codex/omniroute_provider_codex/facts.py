@@ -108,6 +108,7 @@ FACTS = ProviderFacts(
         "x-codex-beta-features",
         "x-codex-turn-metadata",
         "x-codex-window-id",
+        "x-openai-internal-codex-responses-lite",
     ),
     models=(
         GPT_55,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from omniroute.api import (
     Account,
@@ -24,7 +25,7 @@ from omniroute.api import (
     UpstreamModelMissing,
     hookimpl,
 )
-from omniroute_provider_copilot.facts import FACTS, GITHUB_HEADERS, INCLUDED, USAGE_URL
+from omniroute_provider_copilot.facts import ALSO_CALLED, FACTS, GITHUB_HEADERS, INCLUDED, USAGE_URL
 from omniroute_provider_copilot.usage import BASIC, PREMIUM, windows_in
 
 __all__ = ["FACTS", "Copilot", "register_providers"]
@@ -54,6 +55,7 @@ class Turns(msgspec.Struct):
 
 
 TURNS = msgspec.json.Decoder(Turns)
+FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Copilot(FactsProvider):
@@ -71,14 +73,14 @@ class Copilot(FactsProvider):
         headers = {
             **request.headers,
             "x-request-id": call.request_id,
-            INITIATOR: "user" if _asks_anew(call.body) else "agent",
+            INITIATOR: request.headers.get(INITIATOR) or ("user" if _asks_anew(call.body) else "agent"),
         }
         if any(mark in call.body for mark in PICTURES):
             headers["copilot-vision-request"] = "true"
-        return msgspec.structs.replace(request, headers=headers)
+        return msgspec.structs.replace(request, headers=headers, body=_with_own_name(request.body, call.model))
 
     def bucket(self, model: ModelFacts) -> str:
-        return BASIC if model.id in INCLUDED else PREMIUM
+        return BASIC if ALSO_CALLED.get(model.id, model.id) in INCLUDED else PREMIUM
 
     def quota(self, account: Account) -> HttpRequest | None:
         """GitHub is asked with its own token, not with the one that was bought."""
@@ -90,6 +92,13 @@ class Copilot(FactsProvider):
 
     def read_quota(self, response: HttpResponse) -> Sequence[QuotaWindow]:
         return windows_in(response)
+
+
+def _with_own_name(body: bytes, model: str) -> bytes:
+    known = ALSO_CALLED.get(model)
+    if known is None:
+        return body
+    return msgspec.json.encode({**FIELDS.decode(body), "model": known})
 
 
 def _asks_anew(body: bytes) -> bool:

@@ -16,12 +16,22 @@ from omniroute.api import (
     UserinfoFacts,
 )
 
-__all__ = ["FACTS", "GITHUB_HEADERS", "INCLUDED", "USAGE_URL"]
+__all__ = ["ALSO_CALLED", "FACTS", "GITHUB_HEADERS", "INCLUDED", "USAGE_URL"]
 
 RESPONSES = "openai-responses"
 USAGE_URL = "https://api.github.com/copilot_internal/user"
 INCLUDED = frozenset({"gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-5-mini", "oswe-vscode-prime"})
 """Models that cost a paid plan no premium requests (https://docs.github.com/en/copilot/concepts/billing/copilot-requests)."""
+ALSO_CALLED = {
+    "claude-4.5-opus": "claude-opus-4-5-20251101",
+    "claude-opus-4.5": "claude-opus-4-5-20251101",
+    "gemini-3-flash": "gemini-3-flash-preview",
+    "gemini-3-pro": "gemini-3-pro-preview",
+    "raptor-mini": "oswe-vscode-prime",
+}
+"""Names that people have in their combos, and the one that the API takes."""
+NO_TEMPERATURE = ("temperature",)
+"""The API refuses it for models made for Codex."""
 EDITOR = {"editor-version": "vscode/1.117.0", "editor-plugin-version": "copilot-chat/0.45.1"}
 """The API refuses requests that do not name an editor."""
 GITHUB_HEADERS = {**EDITOR, "accept": "application/json", "x-github-api-version": "2022-11-28"}
@@ -105,6 +115,7 @@ FACTS = ProviderFacts(
     },
     logins=(login("apps.json"), login("hosts.json")),
     own_clients=("GitHubCopilotChat/", "GithubCopilot/", "copilot/"),
+    forwards=("user-agent", "x-initiator"),
     any_model=True,
     models=(
         ModelFacts(id="gpt-4.1", name="GPT-4.1", price=price(2.5, 10)),
@@ -114,12 +125,24 @@ FACTS = ProviderFacts(
         ModelFacts(id="gpt-5", name="GPT-5", price=price(3, 12)),
         ModelFacts(id="gpt-5.1", name="GPT-5.1"),
         ModelFacts(id="gpt-5.2", name="GPT-5.2"),
-        ModelFacts(id="gpt-5-codex", name="GPT-5 Codex", dialect=RESPONSES),
-        ModelFacts(id="gpt-5.1-codex", name="GPT-5.1 Codex", dialect=RESPONSES, price=price(4, 16)),
-        ModelFacts(id="gpt-5.1-codex-mini", name="GPT-5.1 Codex Mini", dialect=RESPONSES),
-        ModelFacts(id="gpt-5.1-codex-max", name="GPT-5.1 Codex Max", dialect=RESPONSES, price=price(8, 32)),
-        ModelFacts(id="gpt-5.2-codex", name="GPT-5.2 Codex", dialect=RESPONSES),
-        ModelFacts(id="gpt-5.3-codex", name="GPT-5.3 Codex", dialect=RESPONSES),
+        ModelFacts(id="gpt-5-codex", name="GPT-5 Codex", dialect=RESPONSES, drops=NO_TEMPERATURE),
+        ModelFacts(
+            id="gpt-5.1-codex",
+            name="GPT-5.1 Codex",
+            dialect=RESPONSES,
+            drops=NO_TEMPERATURE,
+            price=price(4, 16),
+        ),
+        ModelFacts(id="gpt-5.1-codex-mini", name="GPT-5.1 Codex Mini", dialect=RESPONSES, drops=NO_TEMPERATURE),
+        ModelFacts(
+            id="gpt-5.1-codex-max",
+            name="GPT-5.1 Codex Max",
+            dialect=RESPONSES,
+            drops=NO_TEMPERATURE,
+            price=price(8, 32),
+        ),
+        ModelFacts(id="gpt-5.2-codex", name="GPT-5.2 Codex", dialect=RESPONSES, drops=NO_TEMPERATURE),
+        ModelFacts(id="gpt-5.3-codex", name="GPT-5.3 Codex", dialect=RESPONSES, drops=NO_TEMPERATURE),
         ModelFacts(id="gpt-5.4", name="GPT-5.4", dialect=RESPONSES),
         ModelFacts(id="gpt-5.4-mini", name="GPT-5.4 Mini", dialect=RESPONSES),
         ModelFacts(
@@ -134,7 +157,7 @@ FACTS = ProviderFacts(
         ModelFacts(id="claude-sonnet-4.5", name="Claude Sonnet 4.5", price=price(3, 15, 0.3)),
         ModelFacts(id="claude-sonnet-4.6", name="Claude Sonnet 4.6"),
         ModelFacts(id="claude-opus-4.1", name="Claude Opus 4.1"),
-        ModelFacts(id="claude-opus-4-5-20251101", name="Claude Opus 4.5"),
+        ModelFacts(id="claude-opus-4-5-20251101", name="Claude Opus 4.5", price=price(5, 25, 0.5)),
         ModelFacts(id="claude-opus-4.6", name="Claude Opus 4.6"),
         ModelFacts(id="claude-opus-4.7", name="Claude Opus 4.7", context_tokens=1_000_000),
         ModelFacts(id="gemini-2.5-pro", name="Gemini 2.5 Pro", price=price(2, 12, 0.25)),

@@ -16,6 +16,7 @@ from omniroute.api import (
     QuotaWindow,
     RateLimited,
     ResponseFormat,
+    Sampling,
     Secret,
     TextPart,
     UpstreamGarbled,
@@ -44,15 +45,15 @@ def test_models_speak_one_of_two_dialects():
     assert dialects["claude-sonnet-4.5"] == dialects["gpt-4.1"] == "openai-chat"
 
 
-def sent(body, path="chat/completions"):
+def sent(body, path="chat/completions", model="gpt-4.1", headers=None):
     return PROVIDER.prepare(
         Call(
             operation=UpstreamOperation(path=path),
             account=ACCOUNT,
-            model="gpt-4.1",
+            model=model,
             stream=True,
             body=body if isinstance(body, bytes) else msgspec.json.encode(body),
-            headers={},
+            headers=headers or {},
             credential_place=CredentialPlace(),
             request_id="r-1",
         )
@@ -82,6 +83,42 @@ def test_a_request_names_an_editor_and_itself():
 )
 def test_only_a_persons_turn_is_counted(body, initiator):
     assert sent(body).headers["x-initiator"] == initiator
+
+
+def test_a_client_that_says_who_began_a_turn_is_believed():
+    request = sent({"messages": [{"role": "user", "content": "go on"}]}, headers={"x-initiator": "agent"})
+    assert request.headers["x-initiator"] == "agent"
+
+
+@pytest.mark.parametrize(
+    ("called", "asked_for"),
+    [
+        ("claude-4.5-opus", "claude-opus-4-5-20251101"),
+        ("claude-opus-4.5", "claude-opus-4-5-20251101"),
+        ("gemini-3-flash", "gemini-3-flash-preview"),
+        ("gemini-3-pro", "gemini-3-pro-preview"),
+        ("raptor-mini", "oswe-vscode-prime"),
+        ("gpt-4.1", "gpt-4.1"),
+    ],
+)
+def test_a_model_may_be_asked_for_by_the_name_it_had(called, asked_for):
+    body = {"model": called, "messages": [{"role": "user", "content": "hi"}]}
+    assert msgspec.json.decode(sent(body, model=called).body) == {**body, "model": asked_for}
+
+
+def test_a_pool_goes_by_the_model_whatever_it_is_called():
+    assert PROVIDER.bucket(ModelFacts(id="raptor-mini")) == "chat"
+    assert PROVIDER.bucket(ModelFacts(id="gemini-3-pro")) == "premium"
+
+
+def test_models_made_for_codex_get_no_temperature():
+    message = Message(role="user", parts=(TextPart(text="hi"),))
+    request = ChatRequest(model="m", messages=(message,), sampling=Sampling(temperature=0.2))
+    codex = [model for model in FACTS.models if "codex" in model.id]
+    assert len(codex) == 6
+    for model in codex:
+        adapted = PROVIDER.adapt(request, model)
+        assert (adapted.sampling, [loss.pointer for loss in adapted.losses]) == (Sampling(), ["/temperature"])
 
 
 @pytest.mark.parametrize(

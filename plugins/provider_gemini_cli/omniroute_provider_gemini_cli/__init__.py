@@ -101,9 +101,7 @@ def project_of(account: Account) -> str:
     """A request without one is refused in ways that say something else."""
     project = account.credential.metadata.get(PROJECT) if account.credential is not None else None
     if project is None:
-        raise AccountBlocked(
-            "the account has no project", fix=f"sign in again: omniroute account add {account.provider}"
-        )
+        raise AccountBlocked("the account has no project", fix=f"sign in again: omniroute account login {account.id}")
     return project
 
 

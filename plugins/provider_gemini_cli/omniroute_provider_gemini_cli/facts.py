@@ -76,6 +76,7 @@ FACTS = ProviderFacts(
     operations=("chat",),
     envelope="response",
     own_clients=("GeminiCLI/", "GeminiCLI-"),
+    forwards=("user-agent", "x-goog-api-client"),
     logins=(LOGIN,),
     models=(
         model("gemini-3.1-pro-preview", "Gemini 3.1 Pro Preview"),

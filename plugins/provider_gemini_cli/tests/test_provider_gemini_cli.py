@@ -65,7 +65,7 @@ def test_an_account_without_a_project_is_told_to_sign_in_again():
     bare = msgspec.structs.replace(CALL, account=msgspec.structs.replace(ACCOUNT, credential=CREDENTIAL))
     with pytest.raises(AccountBlocked) as caught:
         PROVIDER.prepare(bare)
-    assert caught.value.fix == "sign in again: omniroute account add gemini-cli"
+    assert caught.value.fix == "sign in again: omniroute account login gemini-cli/a"
 
 
 def test_answers_are_known_to_come_in_an_envelope():
