@@ -2,7 +2,7 @@
 
 One circuit per provider, base URL and model, made by its first failure. Closed: requests pass, outcomes are counted. Open:
 nothing passes until it is due. Then half-open: one request passes, and what becomes of it closes the circuit or opens it for
-longer.
+longer. A stream that has begun to answer lets others pass; whether it is a success is known at its end.
 """
 
 from collections import deque
@@ -105,8 +105,12 @@ class Circuit:
         self.due_s = due_s
 
     def close(self) -> None:
-        self.due_s = None
+        self.let_pass()
         self.opened_in_a_row = self.consecutive = 0
+
+    def let_pass(self) -> None:
+        """Closed on probation: the next failure in the row opens it for longer."""
+        self.due_s = None
         self._counts.clear()
 
     def _expire(self, now: float) -> None:
@@ -119,19 +123,20 @@ class Breaker:
         """`draw` gives a number from 0 to 1."""
         self._clock = clock
         self._draw = draw
-        self._circuits: dict[Key, Circuit] = {}
+        self.circuits: dict[Key, Circuit] = {}
+        """Those that have seen a failure lately: mostly none, and then there is nothing to ask."""
         self.changes = 0
         """Rises with whatever is worth keeping over a restart."""
 
     def __len__(self) -> int:
         """Circuits that have seen a failure lately."""
-        return len(self._circuits)
+        return len(self.circuits)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def holding(self, key: Key) -> Circuit | None:
         """The circuit that lets nothing through now; None when a request may pass."""
-        circuit = self._circuits.get(key) if self._circuits else None
+        circuit = self.circuits.get(key) if self.circuits else None
         if circuit is None or circuit.due_s is None:
             return None
         return circuit if circuit.probing or circuit.due_s > self._clock() else None
@@ -142,7 +147,7 @@ class Breaker:
 
     def enter(self, key: Key) -> Ticket:
         """An attempt begins; while the circuit is not closed it is the one that is let through."""
-        circuit = self._circuits.get(key) if self._circuits else None
+        circuit = self.circuits.get(key) if self.circuits else None
         if circuit is None:
             return Ticket(key, 0, is_probe=False)
         is_probe = circuit.due_s is not None and not circuit.probing
@@ -151,7 +156,7 @@ class Breaker:
         return Ticket(key, circuit.opened, is_probe)
 
     def leave(self, ticket: Ticket) -> None:
-        if ticket.is_probe and (circuit := self._circuits.get(ticket.key)) is not None:
+        if ticket.is_probe and (circuit := self.circuits.get(ticket.key)) is not None:
             circuit.probing = False
             self._drop(ticket.key, circuit)
 
@@ -159,7 +164,7 @@ class Breaker:
 
     def succeeded(self, ticket: Ticket) -> None:
         """The upstream answered, if only with a refusal."""
-        circuit = self._circuits.get(ticket.key) if self._circuits else None
+        circuit = self.circuits.get(ticket.key) if self.circuits else None
         if circuit is None or ticket.opened < circuit.opened:
             return
         now = self._clock()
@@ -167,15 +172,23 @@ class Breaker:
         if circuit.due_s is not None:
             circuit.close()
         else:
+            circuit.opened_in_a_row = 0
             circuit.count(now, failed=False)
         self._drop(ticket.key, circuit)
 
+    def answered(self, ticket: Ticket) -> None:
+        """A stream has begun. `succeeded` or `failed` comes at its end, unless its client leaves before that."""
+        circuit = self.circuits.get(ticket.key) if self.circuits else None
+        if circuit is not None and circuit.due_s is not None and ticket.opened == circuit.opened:
+            self.changes += 1
+            circuit.let_pass()
+
     def failed(self, ticket: Ticket, profile: Profile = USUAL) -> bool:
         """Whether this opened the circuit."""
-        circuit = self._circuits.get(ticket.key)
+        circuit = self.circuits.get(ticket.key)
         if circuit is None:
             self._make_room()
-            circuit = self._circuits[ticket.key] = Circuit()
+            circuit = self.circuits[ticket.key] = Circuit()
         elif ticket.opened < circuit.opened:
             return False
         now = self._clock()
@@ -195,9 +208,9 @@ class Breaker:
 
     def forget(self, provider: str) -> int:
         """Close a provider's circuits: a person knows better. Returns how many had seen failures."""
-        gone = [key for key in self._circuits if key[0] == provider]
+        gone = [key for key in self.circuits if key[0] == provider]
         for key in gone:
-            del self._circuits[key]
+            del self.circuits[key]
         self.changes += bool(gone)
         return len(gone)
 
@@ -211,7 +224,7 @@ class Breaker:
                 opened_in_a_row=circuit.opened_in_a_row,
                 due_at_s=None if circuit.due_s is None else circuit.due_s + ahead_s,
             )
-            for key, circuit in self._circuits.items()
+            for key, circuit in self.circuits.items()
             if circuit.consecutive or circuit.due_s is not None
         ]
 
@@ -222,7 +235,7 @@ class Breaker:
             left_s = None if entry.due_at_s is None else entry.due_at_s - wall_s
             if left_s is not None and left_s < -LONGEST_OPEN_S:
                 continue
-            circuit = self._circuits[entry.key] = Circuit()
+            circuit = self.circuits[entry.key] = Circuit()
             circuit.consecutive = entry.consecutive
             circuit.opened_in_a_row = entry.opened_in_a_row
             circuit.opened_s = circuit.tried_s = now
@@ -230,12 +243,12 @@ class Breaker:
 
     def _drop(self, key: Key, circuit: Circuit) -> None:
         if circuit.is_blank(self._clock()) and not circuit.probing:
-            del self._circuits[key]
+            del self.circuits[key]
 
     def _make_room(self) -> None:
-        if len(self._circuits) < MAX_CIRCUITS:
+        if len(self.circuits) < MAX_CIRCUITS:
             return
         now = self._clock()
-        blank = [key for key, circuit in self._circuits.items() if circuit.is_blank(now)]
-        for key in blank or list(self._circuits)[: MAX_CIRCUITS // 10]:
-            del self._circuits[key]
+        blank = [key for key, circuit in self.circuits.items() if circuit.is_blank(now)]
+        for key in blank or list(self.circuits)[: MAX_CIRCUITS // 10]:
+            del self.circuits[key]

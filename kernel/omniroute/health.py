@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Self
 
 import msgspec
 
@@ -11,7 +12,7 @@ from omniroute import breaker
 from omniroute.breaker import USUAL, Breaker, Profile
 from omniroute.contracts import ProviderFacts
 from omniroute.cooling import Cooling, Hold, Mark, Ticket
-from omniroute.errors import UpstreamError, UpstreamUnreachable
+from omniroute.errors import UpstreamError, UpstreamStalled, UpstreamTimeout, UpstreamUnreachable
 from omniroute.routing import Candidate
 
 __all__ = ["Health", "RetryBudget", "Visit"]
@@ -21,13 +22,28 @@ RETRY_SHARE = 0.2
 SIGNED_IN = Profile(failures=3, open_s=60)
 
 
-class Visit(msgspec.Struct, frozen=True):
-    """One attempt at a candidate that is under way."""
+class Visit:
+    """One attempt at a candidate that is under way: others keep away from what it probes until the block is over."""
 
-    cooling: Ticket
-    circuit: breaker.Ticket
-    facts: ProviderFacts
-    """Of the provider that is asked."""
+    __slots__ = ("_health", "circuit", "cooling", "facts")
+
+    def __init__(self, health: "Health", cooling: Ticket, circuit: breaker.Ticket, facts: ProviderFacts) -> None:
+        """`facts` are of the provider that is asked."""
+        self._health = health
+        self.cooling = cooling
+        self.circuit = circuit
+        self.facts = facts
+
+    def ended(self, error: UpstreamError | None = None) -> None:
+        """So did the stream that `Health.answered` was told of."""
+        self._health.ended(self, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._health.cooling.leave(self.cooling)
+        self._health.breaker.leave(self.circuit)
 
 
 class Health:
@@ -48,8 +64,7 @@ class Health:
         """Why the candidate is left out now; None when it may be asked. `alone`: the request has no other."""
         bucket = candidate.bucket  # asked for every candidate of every request: no call that can be saved
         cooling = self.cooling.hold(candidate.target, _bucket(candidate) if bucket is None else bucket, alone=alone)
-        circuit = self.breaker.holding(_circuit(candidate)) if self.breaker else None
-        if circuit is None:
+        if not self.breaker.circuits or (circuit := self.breaker.holding(_circuit(candidate))) is None:
             return cooling
         assert circuit.due_s is not None
         may_insist = self.breaker.may_insist(circuit) and (cooling is None or cooling.may_insist)
@@ -57,23 +72,33 @@ class Health:
             return msgspec.structs.replace(cooling, may_insist=may_insist)
         return Hold(reason="breaker_open", since_s=circuit.opened_s, due_s=circuit.due_s, may_insist=may_insist)
 
-    @contextmanager
-    def visit(self, candidate: Candidate) -> Iterator[Visit]:
-        """Around an attempt: others keep away from what it probes until it is over."""
-        visit = Visit(
+    def visit(self, candidate: Candidate) -> Visit:
+        """An attempt begins: for a `with` around it."""
+        return Visit(
+            self,
             self.cooling.enter(candidate.target, _bucket(candidate)),
             self.breaker.enter(_circuit(candidate)),
             candidate.provider.facts,
         )
-        try:
-            yield visit
-        finally:
-            self.cooling.leave(visit.cooling)
-            self.breaker.leave(visit.circuit)
 
     def succeeded(self, visit: Visit) -> None:
         self.cooling.succeeded(visit.cooling)
         self.breaker.succeeded(visit.circuit)
+
+    def answered(self, visit: Visit) -> None:
+        """The first content of a stream: the account is well. Of the circuit `Visit.ended` decides, so that an upstream which
+        falls silent in mid-answer again and again is found out."""
+        self.cooling.succeeded(visit.cooling)
+        self.breaker.answered(visit.circuit)
+
+    def ended(self, visit: Visit, error: UpstreamError | None) -> None:
+        """A stream that had begun came to its end, or to an error."""
+        if error is None:
+            self.breaker.succeeded(visit.circuit)
+        elif not isinstance(error, UpstreamTimeout) or isinstance(
+            error, UpstreamStalled
+        ):  # else it was our own total_s
+            self.failed(visit, error)
 
     def failed(self, visit: Visit, error: UpstreamError) -> Mark | None:
         """The new mark, if there is one. What names no account and is not the request's own fault counts for the breaker;
@@ -109,27 +134,34 @@ class RetryBudget:
     """
 
     def __init__(self) -> None:
-        self._requests = 0
-        self._retries = 0
+        self._requests = _Count()
+        self._retries = _Count()
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
+    def request(self) -> AbstractContextManager[None]:
+        """Around a request."""
+        return self._requests
 
     def allows(self) -> bool:
-        return self._retries < max(FEWEST_RETRIES, RETRY_SHARE * self._requests)
+        return self._retries.open < max(FEWEST_RETRIES, RETRY_SHARE * self._requests.open)
 
-    @contextmanager
-    def retry(self) -> Iterator[None]:
-        self._retries += 1
-        try:
-            yield
-        finally:
-            self._retries -= 1
+    def retry(self) -> AbstractContextManager[None]:
+        """Around a retry."""
+        return self._retries
+
+
+class _Count:
+    """Of the blocks that are open."""
+
+    __slots__ = ("open",)
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def __enter__(self) -> None:
+        self.open += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.open -= 1
 
 
 def _bucket(candidate: Candidate) -> str:

@@ -21,7 +21,7 @@ import msgspec
 from omniroute.errors import GatewayError, IdempotencyConflict, InvalidRequest
 from omniroute.exchange import Exchange
 
-__all__ = ["Repeats"]
+__all__ = ["HEADER", "MAX_ANSWER_BYTES", "OWN_HEADERS", "REPLAYED", "Answered", "Repeats", "Shelf", "usable"]
 
 HEADER = "idempotency-key"
 MAX_KEY_CHARS = 255
@@ -51,6 +51,59 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """None while the request is under way."""
 
 
+Place: TypeAlias = tuple[str, str]
+"""Whose key, and the key."""
+
+
+class Shelf:
+    """Answers by the key they were asked for under, the oldest first to go. In memory only."""
+
+    def __init__(
+        self,
+        *,
+        most: int,
+        most_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._most = most
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[Place, Kept] = OrderedDict()
+        """Oldest first."""
+        self._bytes = 0
+
+    def find(self, place: Place, fingerprint: bytes) -> Answered | None:
+        """The answer to the same request; None for a new key. Raises `IdempotencyConflict`."""
+        kept = self._kept.get(place)
+        if kept is None:
+            return None
+        if kept.answer is not None and kept.until_s <= self._clock():
+            self._drop(place)
+            return None
+        return _same(kept, fingerprint)
+
+    def reserve(self, place: Place, fingerprint: bytes) -> None:
+        """The request is under way."""
+        self._keep(place, fingerprint, None)
+
+    def settle(self, place: Place, fingerprint: bytes, answer: Answered | None) -> None:
+        """It is over: with an answer to be given again, or with none, so that the key is free."""
+        self._drop(place)
+        if answer is not None:
+            self._keep(place, fingerprint, answer)
+
+    def _keep(self, place: Place, fingerprint: bytes, answer: Answered | None) -> None:
+        kept = self._kept[place] = Kept(fingerprint=fingerprint, until_s=self._clock() + KEPT_S, answer=answer)
+        self._bytes += _size(kept)
+        while self._kept and (len(self._kept) > self._most or self._bytes > self._most_bytes):
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, place: Place) -> None:
+        kept = self._kept.pop(place, None)
+        if kept is not None:
+            self._bytes -= _size(kept)
+
+
 class Flight(msgspec.Struct, frozen=True, kw_only=True):
     """A request that others may wait for. Its outcome is None when it was broken off: then somebody else has to ask."""
 
@@ -64,9 +117,7 @@ class Repeats:
         self._keyed = keyed
         self._window_s = window_s
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
-        """Oldest first."""
-        self._bytes = 0
+        self._shelf = Shelf(most=MAX_KEPT, most_bytes=MAX_KEPT_BYTES, clock=clock)
         self._flights: dict[tuple[str, bytes], Flight] = {}
 
     async def serve(self, exchange: Exchange, work: Work) -> None:
@@ -85,42 +136,17 @@ class Repeats:
     # --- by key -------------------------------------------------------------------------------------------------------
 
     async def _by_key(self, exchange: Exchange, key: str, work: Work) -> None:
-        if not (1 <= len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
-            raise InvalidRequest(
-                f"the Idempotency-Key is not usable: it has 1 to {MAX_KEY_CHARS} printable characters", param=HEADER
-            )
-        place, fingerprint = (_client(exchange), key), _fingerprint(exchange)
-        kept = self._look_up(place)
-        if kept is not None:
-            await _repeat(exchange, _same(kept, fingerprint))
+        place, fingerprint = (_client(exchange), usable(key)), _fingerprint(exchange)
+        answer = self._shelf.find(place, fingerprint)
+        if answer is not None:
+            await _repeat(exchange, answer)
             return
-        self._keep(place, Kept(fingerprint=fingerprint, until_s=self._clock() + KEPT_S, answer=None))
+        self._shelf.reserve(place, fingerprint)
         recording = _Recording(exchange)
         try:
             await work(exchange)
         finally:
-            answer = recording.answer()
-            self._drop(place)
-            if answer is not None:
-                self._keep(place, Kept(fingerprint=fingerprint, until_s=self._clock() + KEPT_S, answer=answer))
-
-    def _look_up(self, place: tuple[str, str]) -> Kept | None:
-        kept = self._kept.get(place)
-        if kept is not None and kept.answer is not None and kept.until_s <= self._clock():
-            self._drop(place)
-            return None
-        return kept
-
-    def _keep(self, place: tuple[str, str], kept: Kept) -> None:
-        self._kept[place] = kept
-        self._bytes += _size(kept)
-        while self._kept and (len(self._kept) > MAX_KEPT or self._bytes > MAX_KEPT_BYTES):
-            self._drop(next(iter(self._kept)))
-
-    def _drop(self, place: tuple[str, str]) -> None:
-        kept = self._kept.pop(place, None)
-        if kept is not None:
-            self._bytes -= _size(kept)
+            self._shelf.settle(place, fingerprint, recording.answer())
 
     # --- at once ------------------------------------------------------------------------------------------------------
 
@@ -185,6 +211,15 @@ class _Recording:
         if not is_good or self._size > MAX_ANSWER_BYTES:
             return None
         return Answered(status=self._exchange.status, headers=self._headers, body=b"".join(self._parts))
+
+
+def usable(key: str) -> str:
+    """The key. Raises `InvalidRequest` for one that is none."""
+    if not (1 <= len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
+        raise InvalidRequest(
+            f"the Idempotency-Key is not usable: it has 1 to {MAX_KEY_CHARS} printable characters", param=HEADER
+        )
+    return key
 
 
 async def _repeat(exchange: Exchange, answer: Answered) -> None:

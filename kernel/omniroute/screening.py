@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from omniroute.contracts import Target
 from omniroute.cooling import Hold, Reason
 from omniroute.errors import InvalidRequest
 from omniroute.exchange import Exchange
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 BYTES_PER_TOKEN = 4
+MAX_KNOWN = 10_000
 PINNED, TOO_SMALL = "pinned", "window_too_small"
 OTHER_CLIENT = "other_client"
 
@@ -168,10 +170,18 @@ def incapable(candidate: Candidate, needs: Needs) -> Skip | None:
 
 def resting(health: Health) -> Screen:
     """Leaves out what cools down, and what is behind an open circuit."""
+    known: dict[Target, Skip] = {}
+    """As long as a hold is the same, so is what it means: two hundred that are out cost a quarter less."""
 
     def screen(candidate: Candidate, needs: Needs) -> Skip | None:
         if not needs.cools or (hold := health.hold(candidate)) is None:
             return None
-        return Skip(reason=WORDS.get(hold.reason, "cooling"), detail=hold.reason, due_s=hold.due_s, hold=hold)
+        skip = known.get(candidate.target)
+        if skip is None or skip.hold is not hold:
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            reason = WORDS.get(hold.reason, "cooling")
+            skip = known[candidate.target] = Skip(reason=reason, detail=hold.reason, due_s=hold.due_s, hold=hold)
+        return skip
 
     return screen

@@ -122,8 +122,9 @@ class Standings:
 
     def changed(self, targets: Sequence[Target]) -> None:
         self.changes += 1
-        for target in targets:
-            self._copies.pop(target, None)
+        if self._copies:
+            for target in targets:
+                self._copies.pop(target, None)
 
     def _copy(self, target: Target) -> Standing:
         counts = self._of(target)

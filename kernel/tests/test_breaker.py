@@ -163,6 +163,58 @@ def test_an_insisting_request_that_succeeds_closes_it_early(world):
     assert not world.is_open()
 
 
+# --- streams, whose end comes later -----------------------------------------------------------------------------------
+
+
+def begin_stream(world):
+    ticket = world.breaker.enter(HERE)
+    world.breaker.answered(ticket)
+    world.breaker.leave(ticket)
+    return ticket
+
+
+def test_streams_that_break_after_they_began_are_failures_in_a_row(world):
+    seen = [world.breaker.failed(begin_stream(world)) for _ in range(CONSECUTIVE)]
+    assert seen == [False] * (CONSECUTIVE - 1) + [True]
+
+
+def test_a_stream_that_ends_well_starts_the_row_anew(world):
+    for _ in range(3):
+        for _ in range(CONSECUTIVE - 1):
+            assert not world.breaker.failed(begin_stream(world))
+        world.breaker.succeeded(begin_stream(world))
+    assert not world.is_open()
+
+
+def test_a_probe_s_first_content_lets_others_pass_and_its_bad_end_opens_it_for_longer(world):
+    world.open()
+    world.clock.advance(OPEN_S)
+    probe = begin_stream(world)
+    assert not world.is_open()
+    assert world.breaker.failed(probe)
+    assert world.left_s() == 2 * OPEN_S
+    world.clock.advance(2 * OPEN_S)
+    world.breaker.succeeded(begin_stream(world))
+    assert len(world.breaker) == 0
+
+
+def test_a_stream_that_its_client_left_says_nothing(world):
+    world.open()
+    world.clock.advance(OPEN_S)
+    begin_stream(world)
+    assert not world.is_open()
+    assert world.fail()
+
+
+def test_what_began_before_it_opened_neither_opens_nor_closes_it_at_its_end(world):
+    old = [begin_stream(world) for _ in range(2)]
+    world.open()
+    assert not world.breaker.failed(old[0])
+    world.breaker.succeeded(old[1])
+    world.breaker.answered(old[1])
+    assert world.is_open()
+
+
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +269,11 @@ class AnyOrder(RuleBasedStateMachine):
             self.under_way.append(self.breaker.enter(HERE))
 
     @precondition(lambda self: self.under_way)
+    @rule(data=st.data())
+    def answer(self, data):
+        self.breaker.answered(data.draw(st.sampled_from(self.under_way)))
+
+    @precondition(lambda self: self.under_way)
     @rule(data=st.data(), outcome=st.sampled_from(["ok", "failed", "left"]))
     def end(self, data, outcome):
         ticket = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
@@ -227,8 +284,13 @@ class AnyOrder(RuleBasedStateMachine):
             opened = self.breaker.failed(ticket)
             assert not (opened and was_open and not ticket.is_probe)
         self.breaker.leave(ticket)
-        if ticket.is_probe and outcome == "ok":
+        if ticket.is_probe and outcome == "ok" and not self.has_opened_since(ticket):
             assert not self.world.is_open()
+
+    def has_opened_since(self, ticket):
+        """Its answer had begun and let others pass, and one of them failed."""
+        circuit = self.breaker.circuits.get(HERE)
+        return circuit is not None and circuit.opened > ticket.opened
 
     @precondition(lambda self: not self.under_way and not self.world.is_open())
     @rule()

@@ -18,6 +18,7 @@ from omniroute.api import (
     UpstreamFailed,
     UpstreamGarbled,
     UpstreamRefused,
+    UpstreamStalled,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -103,6 +104,40 @@ def test_an_upstream_that_refuses_is_alive(world):
             world.fail(UpstreamFailed("500"))
         world.fail(UpstreamRefused("400"))
     assert world.reason() is None
+
+
+def end_stream(world, error=None):
+    with world.health.visit(candidate()) as visit:
+        world.health.answered(visit)
+    visit.ended(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UpstreamStalled("silence"), "breaker_open"),
+        (StreamBroken("cut"), "breaker_open"),
+        (UpstreamGarbled("garbage"), "breaker_open"),
+        (UpstreamTimeout("longer than total_s"), None),
+        (Overloaded("in mid-stream"), "overloaded"),
+        (UpstreamRefused("the content"), None),
+        (None, None),
+    ],
+)
+def test_p35_streams_that_end_badly_again_and_again_are_found_out(world, error, reason):
+    for _ in range(CONSECUTIVE - 1):
+        end_stream(world, error)
+        assert world.reason() in {None, "overloaded"}
+    end_stream(world, error)
+    assert world.reason() == reason
+
+
+def test_a_stream_that_has_begun_shows_that_its_account_is_well(world):
+    world.fail(RateLimited("no", retry_after_s=1))
+    world.clock.advance(1)
+    with world.health.visit(candidate()) as visit:
+        world.health.answered(visit)
+    assert len(world.health.cooling) == 0
 
 
 def test_what_is_out_for_longest_is_what_is_told(world):

@@ -22,6 +22,9 @@ CONTEXT = RouteContext(combo="", session=None, now_s=0.0)
 
 
 class Reverse:
+    name = "reverse"
+    options_type = None
+
     def order(self, targets, context):
         return list(reversed(targets))
 
@@ -51,6 +54,7 @@ def make(providers, accounts, aliases=None, combos=(), pools=None, prices=None):
             combos={c.name: c for c in combos},
             translators={"openai-chat": translator},
             account_strategies=pools or {},
+            origin_of={},
             prices=prices or {},
         ),
         SimpleNamespace(

@@ -111,6 +111,7 @@ class Explainer:
             provider=target.provider,
             model=target.model,
             account=target.account,
+            tier=candidate.provider.facts.tier,
             verdict="skip" if skip else "pass",
             cost=predicted(candidate.model.price, tries.needs.input_tokens_estimate, tries.needs.max_output_tokens),
             standing=self._since(self._router.standing.seen[target]),

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from omniroute.contracts import AffinityRecord, LossPolicy, Standing
+from omniroute.contracts import AffinityRecord, LossPolicy, Standing, Tier
 from omniroute.explaining.costs import Predicted
 from omniroute.model import Loss
 
@@ -33,6 +33,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     account: str
+    tier: Tier | None = None
+    """How its provider is paid for; None where the name leads to none."""
     verdict: Literal["pass", "skip"]
     turn: int | None = None
     """1 is asked first, 2 when that fails, …; None: not asked by this request."""

@@ -21,6 +21,7 @@ def overview_of(route: Route) -> Overview:
         by_target={candidate.target: candidate for candidate in own},
         lacking=frozenset(word for model in models for word in ABILITIES if lacks(model, word)),
         smallest_window=min((model.context_tokens for model in models if model.context_tokens), default=None),
+        homes=frozenset(candidate.account.base_url for candidate in own),
         cheapest_rate=min(rates, default=None),
     )
 

@@ -25,6 +25,7 @@ from omniroute.contracts import (
     Transport,
 )
 from omniroute.errors import InvalidRequest, ModelNotFound
+from omniroute.routing.guarded import Guards
 from omniroute.routing.orders import Orders
 from omniroute.routing.overview import overview_of
 from omniroute.routing.routes import Candidate, Leg, Route, legs, once, walk
@@ -76,6 +77,7 @@ class Router:
         self._terms = terms or Terms()
         self._last_resort = last_resort
         self._orders = Orders(registry)
+        self._guards = Guards(registry)
         self._aliases = {name: target for name, target in aliases.items() if not is_pattern(name)}
         patterns = [(name, target) for name, target in aliases.items() if is_pattern(name)]
         patterns.sort(key=lambda pair: (-specificity(pair[0]), pair[0]))
@@ -146,7 +148,7 @@ class Router:
 
     def _combo(self, combo: "Combo", seen: tuple[str, ...], suffix: str | None) -> Route:
         """`suffix` orders this combo, and those inside it that name none of their own."""
-        strategy = combo.strategy if suffix is None else self._orders.of(combo.name, suffix)
+        strategy = self._guards.of(combo.strategy if suffix is None else self._orders.of(combo.name, suffix))
         by_target: dict[Target, Leg | Route] = {}
         names: dict[Target, str] = {}
         around: dict[Target, tuple[Target, ...]] = {}
@@ -212,7 +214,7 @@ class Router:
             return Leg(
                 target=target,
                 candidates=tuple(by_target.values()),
-                strategy=self._registry.account_strategies.get(provider_name),
+                strategy=self._guards.pool(provider_name),
                 by_target=by_target,
                 targets=tuple(by_target),
             )
@@ -301,7 +303,7 @@ class Router:
     def begin(self, route: Route, candidate: Candidate, now_s: float) -> Running:
         """An attempt at one of the route's candidates is being sent."""
         targets = (candidate.target, candidate.leg, *route.around.get(candidate.leg, ()), *route.counted)
-        pool = self._registry.account_strategies.get(candidate.leg.provider)
+        pool = self._guards.pool(candidate.leg.provider)
         return self.standing.begin(targets, now_s, route.observers if pool is None else (*route.observers, pool))
 
     # --- what can be asked for ----------------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Words of `ModelFacts.capabilities` that at least one candidate is known to lack."""
     smallest_window: int | None = None
     """Tokens; None where no window is known."""
+    homes: frozenset[str] = frozenset()
+    """API roots: with one alone there is nowhere else to go."""
     cheapest_rate: float | None = None
     """Dollars per million tokens of a prompt nobody has seen yet, at the cheapest; None where no price is known."""
 
