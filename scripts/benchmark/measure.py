@@ -14,7 +14,6 @@ from benchmark.results import Row, figure
 from benchmark.targets import Target, check
 
 BURST_EVENTS = wire.STREAM_EVENTS
-SLOW_STREAMS = 200
 STRAIGHT_EVENTS = 60
 SLOW_WINDOW_S = 0.6
 """At least: shorter ones are lost in the steps of the clock."""
@@ -29,9 +28,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     alone_requests: int
     starts: int
     streams: int
-    idle_clients: tuple[int, int]
+    idle_clients: tuple[int, ...]
+    """How many there are when the RSS is read, in order."""
     large_bodies: int
     logged: int
+    slow_streams: int = 200
+    curve_rounds: int = 3
+    curve_points: int | None = None
+    """Of curves whose last points take long; None is all of them."""
 
     @property
     def slow_events(self) -> int:
@@ -58,10 +62,6 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     def kind(self) -> str:
         return "burst" if self.per == "event" else "json"
 
-    @property
-    def is_relayed(self) -> bool:
-        return self.front == self.behind
-
 
 SLICES = (
     Slice(name="relay-1k", label="relayed, 1 kB body"),
@@ -81,6 +81,15 @@ SLICES = (
         name="translate-burst", label="translated stream of 200 events, as fast as they come", per="event", front=wire.MESSAGES,
         connections=16,
     ),
+    Slice(name="translate-back-1k", label="translated OpenAI to Anthropic, 1 kB body", behind=wire.MESSAGES),
+    Slice(
+        name="translate-back-100k", label="translated OpenAI to Anthropic, 100 kB body", behind=wire.MESSAGES,
+        body_bytes=100_000, connections=8,
+    ),
+    Slice(
+        name="translate-back-burst", label="translated stream of 200 events, as fast as they come (from Anthropic)", per="event",
+        behind=wire.MESSAGES, connections=16,
+    ),
 )  # fmt: skip
 
 
@@ -92,27 +101,29 @@ class Bench:
         self.generator = generator
         self.direct, self.proxy, self.gateway = direct, proxy, gateway
 
-    def closed_loop(self, item: Slice) -> Iterator[Row]:
-        """CPU per request or event, and requests per second, with all connections busy."""
-        targets = [self.gateway, self.proxy] if item.is_relayed else [self.gateway]
-        rounds: dict[str, list[tuple[float, float]]] = {target.name: [] for target in targets}
-        for target in targets:
-            check(target, item.kind, front=item.front, behind=item.behind, stream=item.per == "event")
+    def closed_loop(self, item: Slice, beside: Slice | None = None) -> Iterator[Row]:
+        """CPU per request or event, and requests per second, with all connections busy; `beside` is what the bare proxy does
+        meanwhile, the same unless something else is steadier."""
+        relayed = beside or msgspec.structs.replace(item, front=item.behind)  # a bare proxy translates nothing
+        both = ((self.gateway, item), (self.proxy, relayed))
+        rounds: dict[str, list[tuple[float, float]]] = {target.name: [] for target, _ in both}
+        for target, asked in both:
+            check(target, asked.kind, front=asked.front, behind=asked.behind, stream=asked.per == "event")
         for _ in range(self.plan.rounds):
-            for target in targets:
-                rounds[target.name].append(self.busy_slice(item, target))
+            for target, asked in both:
+                rounds[target.name].append(self.busy_slice(asked, target))
         unit = "µs CPU per event" if item.per == "event" else "µs CPU per request"
         pairs = [("", unit, 0)] + ([("-rate", "requests/s", 1)] if item.per == "request" else [])
         for suffix, what, column in pairs:
             figures = {name: figure([pair[column] for pair in taken]) for name, taken in rounds.items()}
             yield Row(name=item.name + suffix, label=item.label, unit=what, gateway=figures["gateway"],
-                      proxy=figures.get("proxy"))  # fmt: skip
+                      proxy=figures["proxy"])  # fmt: skip
 
-    def busy_slice(self, item: Slice, target: Target) -> tuple[float, float]:
+    def busy_slice(self, item: Slice, target: Target, model: str | None = None) -> tuple[float, float]:
         """(µs CPU per unit, requests per second) of one slice."""
         assert target.process
         request = target.request(item.kind, front=item.front, behind=item.behind, body_bytes=item.body_bytes,
-                                 stream=item.per == "event")  # fmt: skip
+                                 stream=item.per == "event", model=model)  # fmt: skip
         self.load("closed", target, request, connections=item.connections, seconds=self.plan.slice_s,
                   warm_s=self.plan.warm_s)  # fmt: skip
         self.answer()
@@ -125,23 +136,22 @@ class Bench:
 
     def slow_streams(self) -> Iterator[Row]:
         """CPU per event when each is a wake-up of its own, and how much later content comes, with 200 streams open."""
-        results = {target.name: self.slow_rounds(target) for target in (self.gateway, self.proxy)}
+        count = self.plan.slow_streams
+        results = {target.name: self.slow_rounds(target, count) for target in (self.gateway, self.proxy)}
         straight = self.slow_straight()
         costs = {name: costs for name, (costs, _) in results.items()}
-        yield pair(
-            "slow-streams", f"{SLOW_STREAMS} streams of {wire.SLOW_EVENTS_PER_S} events/s", "µs CPU per event", costs
-        )
+        yield pair("slow-streams", f"{count} streams of {wire.SLOW_EVENTS_PER_S} events/s", "µs CPU per event", costs)
         for what, label in (("first", "time to first content"), ("delay", "delay of an event")):
             for percentile in ("p50_ms", "p99_ms"):
                 added = {name: [result[what][percentile] - straight[what][percentile]]
                          for name, (_, result) in results.items()}  # fmt: skip
                 name = f"slow-{what}-{percentile[:3]}"
-                yield pair(name, f"added {label}, {SLOW_STREAMS} slow streams, {percentile[:3]}", "ms", added)
+                yield pair(name, f"added {label}, {count} slow streams, {percentile[:3]}", "ms", added)
 
-    def slow_rounds(self, target: Target) -> tuple[list[float], dict[str, Any]]:
+    def slow_rounds(self, target: Target, count: int) -> tuple[list[float], dict[str, Any]]:
         assert target.process
         request = target.request(self.plan.slow_kind, front=wire.CHAT, behind=wire.CHAT, body_bytes=1000, stream=True)
-        self.load("slow", target, request, connections=SLOW_STREAMS)
+        self.load("slow", target, request, connections=count)
         self.answer()
         costs = []
         for _ in range(self.plan.rounds):
@@ -151,7 +161,7 @@ class Bench:
             costs.append((after[0] - before[0]) / (after[1] - before[1]) * 1e6)
         self.generator.say("finish")
         result = self.answer()
-        expected = SLOW_STREAMS * self.plan.slow_events
+        expected = count * self.plan.slow_events
         if result["events"] < expected * 0.99:
             raise SystemExit(f"{target.name} passed on {result['events']} of {expected} events")
         return costs, result
@@ -160,7 +170,7 @@ class Bench:
         """The same without anything between, for as long as it takes to know."""
         kind = f"slow/{STRAIGHT_EVENTS}"
         request = self.direct.request(kind, front=wire.CHAT, behind=wire.CHAT, body_bytes=1000, stream=True)
-        self.load("slow", self.direct, request, connections=SLOW_STREAMS)
+        self.load("slow", self.direct, request, connections=self.plan.slow_streams)
         self.answer()
         self.generator.say("finish")
         return self.answer()

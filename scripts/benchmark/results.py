@@ -21,7 +21,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     rounds: tuple[float, ...]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing measured, of the gateway and where it makes sense of the bare proxy."""
 
     name: str
@@ -29,6 +29,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     gateway: Figure
     proxy: Figure | None = None
+    curve: str | None = None
+    """Of the points that show together what it grows with."""
+    at: int | None = None
+    """Where on the curve."""
 
     @property
     def ratio(self) -> float | None:
@@ -113,28 +117,29 @@ def table(rows: Sequence[Row]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def worse(run: Run, baseline: Run, *, allowed: float = 1.25) -> list[str]:
-    """A line for each cost whose ratio to the bare proxy has grown beyond `allowed` times the baseline's.
+def worse(run: Run, baseline: Run, *, allowed: float = 1.25) -> dict[str, str]:
+    """A line for each cost, by name, whose ratio to the bare proxy has grown beyond `allowed` times the baseline's.
 
     Ratios only, for machines differ; of CPU and memory only, for times of single requests depend on who else is busy.
     """
     before = {row.name: row.ratio for row in baseline.rows}
-    return [
-        f"{row.label}: {row.ratio:.2f} times the bare proxy, {was:.2f} in the baseline"
+    return {
+        row.name: f"{row.label}: {row.ratio:.2f} times the bare proxy, {was:.2f} in the baseline"
         for row in run.rows
         if row.unit.startswith(COSTS)
         and row.ratio is not None
         and (was := before.get(row.name)) is not None
         and row.ratio > was * allowed
-    ]
+    }
 
 
 def print_table(run: Run) -> None:
-    lines = [("", "gateway", "bare proxy", "ratio"), *table(run.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
-    for line in lines:
-        print(
-            line[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
-            sep="  ",
-        )
+    print_lines([("", "gateway", "bare proxy", "ratio"), *table(run.rows)])
+
+
+def print_lines(lines: Sequence[Sequence[str]]) -> None:
+    """In columns, the first of them to the left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        print(first.ljust(widths[0]), *cells, sep="  ")

@@ -134,6 +134,7 @@ class _Tables:
         self.translators = {"openai-chat": translator}
         self.account_strategies: dict[str, Any] = {}
         self.prices: dict[Any, Any] = {}
+        self.origin_of: dict[Any, str] = {}
 
 
 class _Nothing:

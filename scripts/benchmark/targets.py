@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import msgspec
 from benchmark import wire
 from benchmark.process import Process, running
 
+CLIENT_KEY = "bench-client-key-0001"
 LEFT_OUT = {"DATA_DIR", "PYTHONDONTWRITEBYTECODE"}
 """The second start of an installation is the usual one: its modules have been compiled."""
 
@@ -33,10 +33,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """From start to the end of the first answer."""
     is_gateway: bool = False
 
-    def request(self, kind: str, *, front: str, behind: str, body_bytes: int, stream: bool) -> bytes:
-        """A client's request in the dialect `front` that ends at the upstream `kind`, which speaks `behind`."""
+    def request(
+        self, kind: str, *, front: str, behind: str, body_bytes: int, stream: bool, model: str | None = None
+    ) -> bytes:
+        """A client's request in the dialect `front` that ends at the upstream `kind`, which speaks `behind`. `model` is what
+        the gateway is asked for instead of that provider's."""
         if self.is_gateway:
-            path, model = f"/v1/{wire.PATHS[front]}", f"{provider(kind, behind)}/{wire.MODEL}"
+            path, model = f"/v1/{wire.PATHS[front]}", model or f"{provider(kind, behind)}/{wire.MODEL}"
         else:
             path, model = f"/{kind}/v1/{wire.PATHS[front]}", wire.MODEL
         return wire.request(path, host=f"{self.host}:{self.port}", key=self.key, dialect=front, model=model,
@@ -68,27 +71,27 @@ def gateway(
     cores: set[int] | None,
     *,
     settings_given: Mapping[str, str] | None = None,
+    toml: str = "",
+    variables: Mapping[str, str] | None = None,
     profile: Path | None = None,
 ) -> Iterator[Target]:
-    """`omniroute serve` with a data directory of its own and one settings table per kind of upstream and dialect.
+    """`omniroute serve` with its data in `folder` and one settings table per kind of upstream and dialect.
 
-    `settings_given` on top of the defaults: `{"server.transport": "aiohttp"}`.
+    `settings_given` on top of the defaults: `{"server.transport": "aiohttp"}`; `toml` is more of the settings' file, and
+    `variables` are more of the environment's.
     """
     settings = folder / "omniroute.toml"
-    settings.write_text("".join(tables(upstream, kinds)), encoding="utf-8")
+    key = f'[[auth.keys]]\nname = "bench"\nkey = "{CLIENT_KEY}"\n\n'
+    settings.write_text("".join([key, *tables(upstream, kinds), toml]), encoding="utf-8")
     where = ["--config", str(settings), "--data-dir", str(folder / "data")]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMNIROUTE_") and k not in LEFT_OUT}
     for name, value in (settings_given or {}).items():
         environment[f"OMNIROUTE_{name.replace('.', '__').upper()}"] = value
+    environment |= variables or {}
     omniroute = [sys.executable, "-m", *(["benchmark.profiled", str(profile)] if profile else ["omniroute"])]
-    key = subprocess.run(
-        [sys.executable, "-m", "omniroute", "key", "create", f"bench-{time.time_ns()}", *where],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        check=True,
-    ).stdout.strip()  # fmt: skip
     command = [*omniroute, "serve", "--port", "0", *where]
     with running(command, cores=cores, environment=environment, log=folder / "log") as process:
-        yield answering(process, Target(name="gateway", host="", port=0, key=key, is_gateway=True))
+        yield answering(process, Target(name="gateway", host="", port=0, key=CLIENT_KEY, is_gateway=True))
 
 
 def tables(upstream: Target, kinds: list[str]) -> Iterator[str]:

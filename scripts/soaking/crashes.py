@@ -6,24 +6,21 @@ accounted for, and both databases are sound.
 
 import asyncio
 import contextlib
-import os
 import random
 import sqlite3
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from omniroute.testing import FakeUpstream, ReceivedRequest, Reply
+from soaking.gateway import base_url, kill, management_headers, process
 
 CLIENT_KEY = "test-client-key-0001"
 LONGEST_LIFE_S = 2.0
 """Of a gateway, from when it answers."""
-START_TIMEOUT_S = 60.0
 DATABASES = ("omniroute.db", "requests.db")
 CHAT = {
     "id": "c1",
@@ -72,12 +69,10 @@ class Report:
 
 
 class Gateway:
-    def __init__(self, process: asyncio.subprocess.Process, url: str, directory: Path, http: httpx.AsyncClient) -> None:
-        self.process = process
+    def __init__(self, url: str, directory: Path, http: httpx.AsyncClient) -> None:
         self.url = url
         self.http = http
-        key = (directory / "data" / "management.key").read_text().strip()
-        self._management = {"authorization": f"Bearer {key}"}
+        self._management = management_headers(directory)
 
     async def manage(self, method: str, path: str, body: object = None) -> httpx.Response:
         return await self.http.request(method, f"{self.url}/api{path}", json=body, headers=self._management)
@@ -127,18 +122,17 @@ async def _life(
     options: tuple[str, ...],
 ) -> float:
     """One gateway from its start to its end; when that was."""
-    async with _process(directory, options) as process:
+    async with process(directory, *options) as running:
         if cycle % 7 == 6:  # some do not even live to see their first request
-            await asyncio.wait({asyncio.create_task(process.wait())}, timeout=chance.random())
-            return await _kill(process)
+            await asyncio.wait({asyncio.create_task(running.wait())}, timeout=chance.random())
+            return await kill(running)
         started_s = time.monotonic()
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
-        if not line.startswith(b"http://"):
+        url = await base_url(running)
+        if url is None:
             report.problems.append(f"cycle {cycle}: did not start; see {directory / 'stderr.txt'}")
-            return await _kill(process)
+            return await kill(running)
         report.starts_s.append(time.monotonic() - started_s)
-        gateway = Gateway(process, line.decode().strip(), directory, http)
+        gateway = Gateway(url, directory, http)
         report.problems += [f"cycle {cycle}: {problem}" for problem in await _missing(gateway, told)]
         busy = [
             *(asyncio.create_task(_traffic(gateway, told)) for _ in range(3)),
@@ -149,34 +143,11 @@ async def _life(
             busy, timeout=LONGEST_LIFE_S * chance.random(), return_when=asyncio.FIRST_COMPLETED
         )
         report.problems += [f"cycle {cycle}: {task.exception()!r}" for task in done]
-        killed_s = await _kill(process)
+        killed_s = await kill(running)
         for task in busy:
             task.cancel()
         await asyncio.gather(*busy, return_exceptions=True)
         return killed_s
-
-
-@asynccontextmanager
-async def _process(directory: Path, options: tuple[str, ...]) -> AsyncIterator[asyncio.subprocess.Process]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMNIROUTE_")}
-    with (directory / "stderr.txt").open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "omniroute", "serve", "--port", "0", "--config", str(directory / "omniroute.toml"),
-            "--data-dir", str(directory / "data"), *options,
-            stdout=asyncio.subprocess.PIPE, stderr=stderr, env=environment, cwd=directory,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        await _kill(process)
-
-
-async def _kill(process: asyncio.subprocess.Process) -> float:
-    killed_s = time.monotonic()
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
-    return killed_s
 
 
 # --- what goes on meanwhile -------------------------------------------------------------------------------------------
