@@ -1,9 +1,11 @@
 """A conversation stays where its prompt is warm, as a preference; and where its thread is kept, without a choice."""
 
 import httpx
+import msgspec
 import pytest
 
 from omniroute.testing import FakeUpstream, Reply, Stream, sse
+from omniroute.testing.dialects import VOICES, Asked, Block, written
 
 PATHS = {"openai-chat": "/v1/chat/completions", "anthropic": "/v1/messages", "openai-responses": "/v1/responses"}
 CHAT = {
@@ -243,12 +245,13 @@ async def test_p08_encrypted_reasoning_goes_to_its_maker_and_without_it_to_anybo
         )
         async with start_gateway(settings) as gateway:
             client = Client(gateway, http, "openai-responses")
-            turns = [{"role": "user", "content": "hi"}]
+            turns, lost = [{"role": "user", "content": "hi"}], []
 
             async def turn():
                 before = len(upstream.requests)
                 answer = await client.post({"model": "p/m", "input": turns, "store": False})
                 assert answer.status_code == 200, answer.text
+                lost.append(answer.headers.get("x-omniroute-loss"))
                 turns.extend([*answer.json()["output"], {"role": "user", "content": "and now?"}])
                 return accounts_of(upstream, before)
 
@@ -258,3 +261,52 @@ async def test_p08_encrypted_reasoning_goes_to_its_maker_and_without_it_to_anybo
             assert (first, second != "1") == ("1", True)
             del refusals["1"]
             assert [await turn() for _ in range(2)] == [[second]] * 2
+            assert lost[:5] == [None] * 5
+            assert lost[5].startswith("5; dropped /input/1,")  # what the first account thought, turn by turn
+
+
+LOOK = {"type": "object", "properties": {}}
+QUESTION = Asked(
+    blocks=[Block(role="user", kind="text", text="hi")], tools={"look": LOOK}, descriptions={"look": "Looks."}
+)
+THINKING = {"openai-responses": {"store": False, "include": ["reasoning.encrypted_content"]}}
+
+
+def thinking_and_calling(request):
+    said = thinking(request)
+    if said.status != 200:
+        return said
+    body = msgspec.json.decode(said.body)
+    number = len(request.json()["input"])
+    call = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": "look"}
+    body["output"][1:] = [{**call, "arguments": "{}", "status": "completed"}]
+    return Reply.json(body)
+
+
+@pytest.mark.parametrize("dialect", VOICES)
+async def test_p08_so_does_what_a_client_of_another_dialect_brings_back(start_gateway, http, dialect):
+    """Two accounts of an upstream that can read its own encrypted reasoning only, in a long tool loop."""
+    script, refusals = answering(None)
+    voice, target = VOICES[dialect], VOICES[dialect].path("p/m", stream=False)
+    async with FakeUpstream(answer=lambda request: script(request) or thinking_and_calling(request)) as upstream:
+        settings = SPREAD + "session_affinity = false\n"
+        settings += provider("p", upstream.base_url, accounts=2, dialect="openai-responses")
+        async with start_gateway(settings) as gateway:
+            headers = {"authorization": f"Bearer {gateway.client_key}", "content-type": "application/json"}
+            body = {**written(dialect, QUESTION, "p/m"), **THINKING.get(dialect, {})}
+
+            async def turn():
+                nonlocal body
+                before = len(upstream.requests)
+                answer = await http.post(gateway.base_url + target, content=msgspec.json.encode(body), headers=headers)
+                assert answer.status_code == 200, answer.text
+                body = voice.continued(body, answer.content, ["a file"])
+                return accounts_of(upstream, before)
+
+            assert [await turn() for _ in range(4)] == [["1"]] * 4
+            assert upstream.requests[-1].body.count(b"encrypted-by-1") == 3
+            refusals["1"] = refusal(429, retry_after=60)
+            assert await turn() == ["1", "2"]
+            assert b"encrypted-by-1" not in upstream.requests[-1].body
+            del refusals["1"]
+            assert [await turn() for _ in range(2)] == [["2"]] * 2

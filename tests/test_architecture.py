@@ -194,10 +194,12 @@ def test_help_imports_nothing_of_the_server(arguments):
 # --- names of providers -----------------------------------------------------------------------------------------------
 
 
-def provider_names() -> set[str]:
-    """Names and longer aliases of every installed provider, asked for by the same door as the kernel's."""
+def provider_names(package: str = "") -> set[str]:
+    """Names and longer aliases of every installed provider, or of one package's, asked for by the same door as the kernel's."""
     found: set[str] = set()
     for entry in entry_points(group=hookspecs.ENTRY_POINT_GROUP):
+        if package not in {"", entry.module}:
+            continue
         register = getattr(entry.load(), "register_providers", None)
         if register:
             arguments = [Settings()] if inspect.signature(register).parameters else []
@@ -253,6 +255,15 @@ def test_no_provider_is_known_by_name(place, known):
     pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(names)))})(?![\w-])")
     hits = [shown(p, v) for p in place if "testing" not in p.parts for v in string_values(p) if pattern.search(v)]
     assert hits == [], "a fact is missing from a table: give it a name and let the provider state it"
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_a_plugin_names_no_provider_but_its_own(plugin):
+    """Vendors' names within URLs and model ids are not meant: a gateway of many vendors has them in its models."""
+    own = provider_names(f"omniroute_{plugin.name}")
+    assert own or not plugin.name.startswith("provider")
+    others = provider_names() - own - dialect_words() - {"local"}
+    assert [shown(p, v) for p in sources(plugin) for v in string_values(p) if v in others] == []
 
 
 # --- the public surface -----------------------------------------------------------------------------------------------

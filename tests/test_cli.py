@@ -254,7 +254,7 @@ def test_a_key_is_shown_on_a_terminal_the_first_time_only(tmp_path):
 
 def test_what_lies_around_is_named_and_not_used(gateway):
     assert "OPENAI_API_KEY" in gateway.stderr
-    assert "account add openai --name env --api-key-stdin" in gateway.stderr
+    assert "omniroute import --data-dir" in gateway.stderr
     listed = json.loads(gateway.run("account", "list", "--json").stdout)
     assert [view["id"] for view in listed if view["credential"]] == []
 

@@ -226,6 +226,11 @@ BAD = {
     '[combos.c]\nmodels = ["d"]\n[combos.d]\nmodels = ["c"]': "leads back to itself: c → d → c",
     '[combos.c]\nmodels = ["demo/echo"]\nstrategy = "fil-first"': "omniroute.toml:7: combos.c.strategy: no strategy is called"
     " 'fil-first'; did you mean 'fill-first'?",
+    '[combos.c]\nmodels = ["demo/ecko"]': "omniroute.toml:6: combos.c.models[0]: provider 'demo' has no model 'ecko'; did you mean"
+    " 'echo'?",
+    '[combos.c]\nmodels = ["demo/echo"]\n[combos.d]\nmodels = ["c:fats"]': "omniroute.toml:8: combos.d.models[0]: the combo 'c' has"
+    " no order 'fats'; did you mean 'fast'?",
+    '[combos.c]\nmodels = ["demo/echo"]\n[aliases]\nx = "c:quick"': "omniroute.toml:8: aliases.x: the combo 'c' has no order 'quick'",
     '[routing]\nlast_resort = "dmo/echo"': "omniroute.toml:6: routing.last_resort: no provider has the prefix 'dmo'",
     "[routing]\nskip_incapabel = true": "omniroute.toml:6: routing.skip_incapabel",
 }  # fmt: skip

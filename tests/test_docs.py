@@ -146,6 +146,17 @@ def test_links_between_files_lead_somewhere(page):
     assert broken == []
 
 
+def test_every_page_is_reached_from_the_readme():
+    reached, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        targets = [match["target"].partition("#")[0] for match in LINK.finditer(page.read_text(encoding="utf-8"))]
+        found = {(page.parent / target).resolve() for target in targets if target.endswith(".md") and ":" not in target}
+        ahead += found - reached - set(ahead)
+    assert set((ROOT / "docs").glob("**/*.md")) - reached == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_are_named_exist(page):
     named = re.findall(r"`((?:kernel|plugins|tests|docs|scripts|\.ci)/[\w./-]+)`", page.read_text(encoding="utf-8"))

@@ -37,7 +37,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 CLIENTS_TREASURES = (b"treasure-alias", b"demo/")
 MANAGEMENTS_TREASURES = (b"treasure-account", b"treasure-key")
-ASKING = {"/api/route/explain", "/api/drill"}
+ASKING = {"/api/route/explain", "/api/drill", "/api/import/plan"}
 """Take a body and change nothing."""
 UNKNOWN = {"/api/schema/x", "/api/providers/nobody", "/api/requests/nobody"}
 FORBIDDEN = {
@@ -74,6 +74,14 @@ BODIES = {
     "/api/keys": {"name": "made"},
     "/api/drill": {"model": "demo/echo", "fault": "429"},
     "/api/accounts": {"provider": "openai", "name": "made", "api_key": "upstream-key-2"},
+    "/api/import": {
+        "provider": "openai",
+        "name": "taken",
+        "origin": "env:X",
+        "kind": "key",
+        "api_key": "upstream-key-3",
+    },
+    "/api/import/plan": {"candidates": []},
 }
 
 

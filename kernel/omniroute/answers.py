@@ -33,6 +33,7 @@ ERROR_BODY_BYTES = 64 * 1024
 WHOLE_BODY_BYTES = 64 * 1024 * 1024
 OPENING_BYTES = 8 * 1024 * 1024
 """Of a stream before its first content."""
+JSON = "application/json"
 UNTYPED = frozenset({"", "text/plain", "application/octet-stream"})
 """Content types that say nothing: some upstreams send JSON under them."""
 CONTENT = (TextDelta, ReasoningDelta, ToolArgumentsDelta)
@@ -87,9 +88,11 @@ class Answers:
         framing = self._framings[candidate.translator.framing]
         if (envelope := candidate.provider.facts.envelope) is not None:
             framing = Enveloped(framing, envelope)
-        if not stream.headers.get("content-type", "").startswith(framing.content_type):
-            _check_kind(stream)
-            return await self._whole(exchange, candidate, shaped, stream, watch)
+        kind = stream.headers.get("content-type", "")
+        if not kind.startswith(framing.content_type):
+            _check_kind(kind)
+            body = await _body(stream, watch, exchange.patience.idle_s)
+            return self._whole(exchange, candidate, shaped, body)
         if exchange.head.stream:
             return await self._open(exchange, candidate, shaped, stream, framing)
         response = await _gather(stream, framing, candidate.translator, watch, exchange.patience.idle_s)
@@ -97,12 +100,9 @@ class Answers:
 
     # --- whole answers ------------------------------------------------------------------------------------------------
 
-    async def _whole(
-        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream, watch: Watch
-    ) -> Answer:
+    def _whole(self, exchange: Exchange, candidate: Candidate, shaped: Shaped, body: bytes) -> Answer:
         assert exchange.head is not None
         upstream = candidate.translator
-        body = await _body(stream, watch, exchange.patience.idle_s)
         if (envelope := candidate.provider.facts.envelope) is not None:
             body = opened(body, envelope)
         if exchange.operation == "count_tokens":
@@ -110,9 +110,7 @@ class Answers:
         as_it_is = shaped.request is None and not exchange.head.stream and not _bends_rules(candidate)
         if as_it_is and not upstream.needs_rewrite(body):
             usage = upstream.decode_usage(body)
-            note = self._passports.watcher(upstream.dialect, candidate.target)
-            if note is not None:
-                note(body)
+            self._passports.look(upstream.dialect, body, candidate.target)
             return Answer(body=body, usage=usage)
         return self._encoded(exchange, candidate, shaped, upstream.decode_response(body))
 
@@ -189,9 +187,11 @@ async def _refusal(stream: UpstreamStream, candidate: Candidate) -> UpstreamErro
     )
 
 
-def _check_kind(stream: UpstreamStream) -> None:
+def _check_kind(stated: str) -> None:
     """Raises `UnexpectedContentType` for what cannot be an answer: a login page, a captcha, a proxy's apology."""
-    kind = stream.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if stated == JSON:
+        return
+    kind = stated.partition(";")[0].strip().lower()
     if kind in UNTYPED or kind.endswith(("/json", "+json")):
         return
     raise UnexpectedContentType(

@@ -49,15 +49,20 @@ class Watch:
         self.renewed = True
         self._seconds = seconds
         self._last_s = self._loop.time()
-        if self._armed is not None:
-            self._armed.cancel()
-        self._arm(self._due_s(self._last_s))
+        due_s = self._due_s(self._last_s)
+        if self._armed is None or due_s < self._armed.when():  # else it comes too early, and looks again
+            self._cancel()
+            self._arm(due_s)
 
     def _due_s(self, last_s: float) -> float:
         return min(last_s + self._seconds, self._until_s) if self._seconds else self._until_s
 
     def _arm(self, due_s: float) -> None:
         self._armed = None if due_s == math.inf else self._loop.call_at(due_s, self._look)
+
+    def _cancel(self) -> None:
+        if self._armed is not None:
+            self._armed.cancel()
 
     def _look(self) -> None:
         now_s = self._loop.time()
@@ -73,8 +78,7 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._armed is not None:
-            self._armed.cancel()
+        self._cancel()
         if self._expired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             said = (
                 f"it took more than {self._limit_s:g} s" if self.limit_reached else f"nothing for {self._seconds:g} s"

@@ -25,6 +25,7 @@ from omniroute.standing import Running
 if TYPE_CHECKING:
     from omniroute.affinity import Following
     from omniroute.gates import Admission, Pass
+    from omniroute.health import Visit
 
 __all__ = ["Exchange", "Receive", "Scope", "Send"]
 
@@ -74,6 +75,7 @@ class Exchange:
         "status",
         "translator",
         "usage",
+        "visit",
         "without_signatures",
     )
 
@@ -115,6 +117,8 @@ class Exchange:
         """Provider and account that alone keep what it goes on from."""
         self.running: Running | None = None
         """The last attempt that was sent."""
+        self.visit: Visit | None = None
+        """To the upstream whose stream is being passed on: to be told how it ended."""
         self.relayed = False
         self.losses: tuple[Loss, ...] = ()
         self.loss_policy: LossPolicy = "allow"

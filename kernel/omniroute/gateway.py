@@ -27,6 +27,7 @@ from omniroute.credentials.screens import for_own_clients, renewable
 from omniroute.credentials.sign_ins import SignIns
 from omniroute.datadir import DataDir
 from omniroute.errors import GatewayError, StartError, StoreError
+from omniroute.exchange import Exchange
 from omniroute.explaining.explainer import Explainer
 from omniroute.fast import MemoryFast
 from omniroute.framing import FRAMINGS
@@ -37,7 +38,7 @@ from omniroute.keys import KeyTable, ManagementKey
 from omniroute.logs import Redactor, get_logger
 from omniroute.loop_watch import LoopWatch
 from omniroute.model_lists import ModelLists
-from omniroute.passport import Origin, Passports
+from omniroute.passport import Origin, Passports, has_carrier
 from omniroute.planning import Planner
 from omniroute.plugins import Plugins, load_plugins
 from omniroute.quota import QuotaReader, Quotas, spent
@@ -269,8 +270,10 @@ class Gateway:
             last_resort=self.settings.routing.last_resort,
         )
 
-    def _minted_by(self, dialect: str, body: bytes) -> Origin | None:
-        return self.passports.minted_by(dialect, body)
+    def _minted_by(self, exchange: Exchange) -> Origin | None:
+        if has_carrier(exchange.body):
+            return self.passports.carried_from(exchange.request())
+        return self.passports.minted_by(exchange.translator.dialect, exchange.body)
 
     async def use(self, transports: Iterable[str]) -> None:
         """Have these transports started, where a command without a server needs them. Raises `StartError`."""
@@ -314,6 +317,7 @@ class Gateway:
             self.accounts,
             self.asking,
             interval_s=self.settings.models.refresh_s,
+            stated={name for name, table in self.settings.providers.items() if table.models is not None},
         )
 
     # --- closing

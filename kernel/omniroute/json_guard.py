@@ -1,7 +1,8 @@
 """What every JSON body must hold before anybody decodes it: UTF-8 without lone surrogates, bounded depth, one `model`.
 
 Exact, and cheap for good bodies: each test is one C-speed pass, and the slow look is taken only where the fast one found
-something to look at. Syntax is left to the decoder.
+something to look at. A search that finds nothing is twice as fast from the end, one for a single byte twenty times as fast as
+any other. Syntax is left to the decoder.
 """
 
 import re
@@ -16,6 +17,7 @@ _PAIR_OR_LONE = re.compile(
     rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
     rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+_ESCAPED_LETTER = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
 _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _OPENING = frozenset(b"[{")
@@ -32,7 +34,8 @@ def check_json(body: bytes, *, max_depth: int) -> None:
             raise InvalidRequest(f"the request body is not UTF-8: bad byte at offset {error.start}") from None
         if body.startswith(b"\xef\xbb\xbf"):
             raise InvalidRequest("the request body starts with a byte order mark", fix="send plain UTF-8")
-    if b"\\u" in body and _ESCAPED_SURROGATE.search(body):
+    is_escaped = b"\\" in body and body.rfind(b"\\u") >= 0
+    if is_escaped and _ESCAPED_SURROGATE.search(body):
         for found in _PAIR_OR_LONE.finditer(body):
             if found["lone"]:
                 raise InvalidRequest(f"the request body has half a surrogate pair at offset {found.start('lone')}")
@@ -41,8 +44,14 @@ def check_json(body: bytes, *, max_depth: int) -> None:
             f"the request body is nested more than {max_depth} levels deep",
             fix="flatten it, or raise limits.max_json_depth",
         )
-    if body.count(b'"model"') > 1 and _top_level_keys(body).count(b'"model"') > 1:
+    may_be_twice = body.find(b'"model"') != body.rfind(b'"model"')
+    may_be_twice = may_be_twice or (is_escaped and body.rfind(b"\\u006") >= 0)  # the beginning of all of its letters
+    if may_be_twice and list(map(_spelled_out, _top_level_keys(body))).count(b'"model"') > 1:
         raise InvalidRequest('the request body has the key "model" twice', param="model")
+
+
+def _spelled_out(key: bytes) -> bytes:
+    return _ESCAPED_LETTER.sub(lambda found: bytes([int(found[1], 16)]), key)
 
 
 def _structure(body: bytes) -> list[bytes]:

@@ -5,6 +5,7 @@ stack while it still stands there, which no code in the loop could do. Costs two
 """
 
 import asyncio
+import itertools
 import sys
 import threading
 import time
@@ -121,11 +122,9 @@ class LoopWatch:
 
 
 def shown_stack(frame: FrameType | None) -> list[str]:
-    """`file:line function` of the innermost frames. No values: they may be anybody's."""
-    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=MAX_FRAMES, lookup_lines=False)
-    return [f"{line.filename.replace(chr(92), '/').rpartition('/')[2]}:{line.lineno} {line.name}" for line in stack][
-        ::-1
-    ]
+    """`module:line function` of the innermost frames: a plugin's module has its name. No values: they may be anybody's."""
+    stack = itertools.islice(traceback.walk_stack(frame), MAX_FRAMES) if frame is not None else ()
+    return [f"{each.f_globals.get('__name__')}:{line} {each.f_code.co_name}" for each, line in stack][::-1]
 
 
 def _log(late_s: float, stack: list[str]) -> None:

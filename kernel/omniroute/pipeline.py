@@ -31,7 +31,7 @@ from omniroute.model import Loss
 from omniroute.patience import too_late
 from omniroute.planning import Planner
 from omniroute.routing import Candidate, Router
-from omniroute.server.messages import ClientDisconnected, has_stalled, read_body
+from omniroute.server.messages import ClientDisconnected, has_stalled, leaving_of, read_body
 from omniroute.server.strangers import vouch
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
@@ -87,7 +87,7 @@ class Pipeline:
         try:
             await self._admit(exchange, scope)
             exchange.body = await read_body(scope, receive, self._max_body_bytes)
-            with _Presence(exchange, receive):
+            with _Presence(exchange, scope, receive):
                 await self._serve(exchange)
         except asyncio.CancelledError:
             if exchange.client_gone:
@@ -183,7 +183,11 @@ class Pipeline:
                 await exchange.send(opened.held, more=True)
             last = b"" if opened.closed else await self._relay(exchange, opened)
             exchange.outcome = "ok"
+            if exchange.visit is not None:
+                exchange.visit.ended()
         except UpstreamError as error:
+            if exchange.visit is not None:
+                exchange.visit.ended(error)
             if exchange.running is not None:
                 exchange.running.end(ok=False, error=error.code)
             last = self._break_off(exchange, passage, error)
@@ -271,29 +275,40 @@ class _Presence:
     """Cancels the request when its client leaves, also while an upstream has not answered yet.
 
     Nothing else notices in time: the server tells only those who ask it (measured: an abandoned upstream call stayed open
-    for more than 8 s).
+    for more than 8 s). Ours calls back; behind another one a task waits for it, which costs 25 µs a request.
     """
 
-    __slots__ = ("_exchange", "_receive", "_task", "_watcher")
+    __slots__ = ("_exchange", "_leaving", "_receive", "_task", "_watcher")
 
-    def __init__(self, exchange: Exchange, receive: Receive) -> None:
+    def __init__(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         self._exchange = exchange
         self._receive = receive
+        self._leaving = leaving_of(scope)
+        self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._watcher = asyncio.create_task(self._watch())
+        if self._leaving is not None:
+            self._leaving(self._gone)
+        else:
+            self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._gone()
+
+    def _gone(self) -> None:
         self._exchange.client_gone = True
         self._task.cancel()
 
     def __exit__(self, *_: object) -> None:
-        self._watcher.cancel()
+        if self._leaving is not None:
+            self._leaving(None)
+        elif self._watcher is not None:
+            self._watcher.cancel()
         if self._exchange.client_gone:
             self._task.uncancel()
 

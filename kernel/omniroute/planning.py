@@ -36,10 +36,10 @@ class Planner:
         router: Router,
         *,
         affinity: Affinity | None = None,
-        reader_of: Callable[[str, bytes], Origin | None] | None = None,
+        reader_of: Callable[[Exchange], Origin | None] | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`reader_of` says who alone can read what is encrypted in a body of a dialect; `draw` is the strategies' chance, 0 to 1."""
+        """`reader_of` says who alone can read what is encrypted in a request; `draw` is the strategies' chance, 0 to 1."""
         self._router = router
         self._affinity = affinity
         self._reader_of = reader_of
@@ -94,16 +94,10 @@ class Planner:
         found = self._router.candidates(route, context)
         if self._affinity is None:
             return found
-        reader = self._reader(exchange)
+        has_choice = len(route.overview.by_target) > 1
+        reader = self._reader_of(exchange) if self._reader_of is not None and has_choice else None
         following = exchange.following = self._affinity.follow(exchange, route, standing, reader=reader)
         return found if following is None else following.order(found)
-
-    def _reader(self, exchange: Exchange) -> Origin | None:
-        """Who alone can read the encrypted parts of a request."""
-        translator = exchange.translator
-        if self._reader_of is None or not translator.opaque_is_account_bound:
-            return None
-        return self._reader_of(translator.dialect, exchange.body)
 
     def served(self, exchange: Exchange, opening: bytes | bytearray) -> None:
         """Somebody answers; `opening` are the answer's first bytes. What follows for the conversation's next turns."""

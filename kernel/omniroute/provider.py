@@ -38,8 +38,8 @@ from omniroute.errors import (
     UpstreamRefused,
 )
 from omniroute.model import ChatRequest, Loss
-from omniroute.refusal import Refusal, read_refusal, retry_after_s, wait_s
 from omniroute.reasoning_text import without_reasoning
+from omniroute.refusal import Refusal, read_refusal, retry_after_s, wait_s
 from omniroute.system_text import as_user_text
 
 __all__ = ["FactsProvider", "retry_after_s"]

@@ -11,7 +11,6 @@ from omniroute.exchange import Exchange
 from omniroute.losses import in_source
 from omniroute.model import ChatRequest, Loss
 from omniroute.passport import Passports, has_carrier, without_signatures
-from omniroute.reasoning_text import without_reasoning
 from omniroute.routing import Candidate
 from omniroute.translating import encoded
 
@@ -71,9 +70,11 @@ def shape(
 
 def _own_headers(exchange: Exchange, candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]:
     """With those of a client that speaks the upstream's own dialect."""
-    sent = exchange.headers
-    forwarded = {name: value for name in candidate.provider.facts.forwards if (value := sent.get(name)) is not None}
-    return {**headers, **forwarded, **candidate.translator.request_headers(sent)}
+    sent, forwards = exchange.headers, candidate.provider.facts.forwards
+    own = candidate.translator.request_headers(sent)
+    if not forwards:
+        return {**headers, **own} if own else headers
+    return {**headers, **{name: value for name in forwards if (value := sent.get(name)) is not None}, **own}
 
 
 def _streams(exchange: Exchange, candidate: Candidate) -> bool:
@@ -89,7 +90,7 @@ def _streams(exchange: Exchange, candidate: Candidate) -> bool:
 
 
 def _can_be_relayed(exchange: Exchange, candidate: Candidate, passports: Passports) -> bool:
-    if exchange.without_signatures or has_carrier(exchange.body):
+    if exchange.without_signatures or has_carrier(exchange.body, candidate.translator.carrier_marks):
         return False
     signed = passports.found_in(exchange.translator.dialect, exchange.body)
     if signed and not passports.all_good(signed, candidate.target):
@@ -109,10 +110,8 @@ def _request(exchange: Exchange, candidate: Candidate, passports: Passports) -> 
             fix="send the whole conversation in `input`, with store false",
             param="/previous_response_id",
         )
-    if exchange.without_signatures:
-        asked = without_reasoning(without_signatures(asked, passports.any))
-    else:
-        asked = without_signatures(asked, passports.foreign_to(candidate.target))
+    foreign = passports.any if exchange.without_signatures else passports.foreign_to(candidate.target)
+    asked = without_signatures(asked, foreign, unsigned_too=exchange.without_signatures)
     adapted = candidate.provider.adapt(asked, candidate.model)
     known = len(asked.losses)
     if len(adapted.losses) == known:

@@ -269,6 +269,9 @@ def test_a_thread_s_owner_is_known_until_there_are_too_many():
 
 
 class RoundRobin:
+    name = "round-robin"
+    options_type = None
+
     def __init__(self):
         self.turn = 0
 
@@ -301,6 +304,7 @@ class World:
                 combos={"both": combo},
                 translators={"openai-chat": SimpleNamespace(dialect="openai-chat")},
                 account_strategies={"p": self.pool},
+                origin_of={},
                 prices={},
             ),
             SimpleNamespace(of=lambda name: [each for each in self.accounts if each.provider == name]),

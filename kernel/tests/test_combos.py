@@ -37,6 +37,7 @@ MODELS = (EVERYTHING, BLIND, HANDLESS, THINKER, UNKNOWN)
 
 class InOrder:
     name = "in-order"
+    options_type = None
 
     def order(self, targets, context):
         return targets
@@ -71,6 +72,7 @@ def router(combos, *, strategies=None, last_resort=None, accounts=("p",)):
             combos=made,
             translators={"openai-chat": SimpleNamespace(dialect="openai-chat")},
             account_strategies={},
+            origin_of={},
             prices={},
             strategies=strategies or {},
         ),

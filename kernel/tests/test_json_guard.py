@@ -33,6 +33,10 @@ def alternating(pairs):
         ),
         pytest.param(b"[" * 1000, "64 levels", id="never closed"),
         pytest.param(b'{"model":"a","model":"b"}', "twice", id="model twice"),
+        pytest.param(b'{"model":"a","mod\\u0065l":"b"}', "twice", id="model twice, spelled in two ways"),
+        pytest.param(
+            b'{"\\u006Dodel":"a","x":1,"\\u006d\\u006f\\u0064\\u0065\\u006C":"b"}', "twice", id="model twice, escaped"
+        ),
         pytest.param(b'{"model":"a","x":{"model":1},"model" :"b"}', "twice", id="model twice with one between"),
     ],
 )
@@ -57,6 +61,7 @@ def test_a_bad_body_is_refused(body, says):
         pytest.param(b'{"model":"a","tools":[{"model":1}],"x":{"model":2}}', id="model further down"),
         pytest.param(b'{"model":"say \\"model\\":"}', id="model in a string"),
         pytest.param(b'{"x":"model","model":"a"}', id="model as a value"),
+        pytest.param(b'{"mod\\u0065l":"a","x":{"model":1},"y":"\\u006d"}', id="model once, escaped"),
         pytest.param(b"not json at all", id="syntax is not its business"),
     ],
 )

@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -318,7 +319,8 @@ def test_stdout_is_left_to_data(log, capsys):
 
 def test_a_request_is_one_event(log):
     log.start("info")
-    attempts = (AttemptRecord(provider="lab", model="echo", account="a"),) * 2
+    passed_over = AttemptRecord(provider="lab", model="echo", account="b", error="cooling", sent=False)
+    attempts = (passed_over, *(AttemptRecord(provider="lab", model="echo", account="a"),) * 2)
     logs.log_request(
         record(
             request_id="mine-1", provider="lab", model="echo", account="work", attempts=attempts,
@@ -359,6 +361,51 @@ def test_accounts_named_by_an_address_are_told_apart_and_not_shown(log):
     assert first == third != second
     assert "example" not in log.text
     assert plain == "work"
+
+
+class Counted(io.BytesIO):
+    writes = 0
+
+    def write(self, data: Any) -> int:
+        self.writes += 1
+        return super().write(data)
+
+
+async def test_requests_that_end_in_one_turn_of_the_loop_are_one_write(log):
+    log.stream = Counted()
+    log.start("info")
+    for number in range(3):
+        logs.log_request(record(request_id=f"mine-{number}"))
+    assert log.stream.writes == 0
+    await asyncio.sleep(0)
+    assert [event["request_id"] for event in log.events] == ["mine-0", "mine-1", "mine-2"]
+    logs.log_request(record())
+    await asyncio.sleep(0)
+    assert log.stream.writes == 2
+
+
+async def test_an_event_comes_after_the_requests_before_it(log):
+    log.start("info")
+    logs.log_request(record())
+    logs.get_logger("t").info("later")
+    assert [event["event"] for event in log.events] == ["request", "later"]
+    await asyncio.sleep(0)
+    assert len(log.events) == 2
+
+
+async def test_threads_lose_no_line(log):
+    log.start("info")
+
+    def talk() -> None:
+        for _ in range(200):
+            logs.get_logger("t").info("said")
+
+    talking = asyncio.gather(*(asyncio.to_thread(talk) for _ in range(4)))
+    for _ in range(200):
+        logs.log_request(record())
+        await asyncio.sleep(0)
+    await talking
+    assert len(log.events) == 1000
 
 
 # --- libraries --------------------------------------------------------------------------------------------------------

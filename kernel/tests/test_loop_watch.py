@@ -27,7 +27,7 @@ async def test_a_loop_that_stands_still_is_reported_once_with_the_place():
             await asyncio.sleep(0)
     late_s, stack = reports.get_nowait()
     assert late_s > 0.05
-    assert any(line.startswith("test_loop_watch.py:") and line.endswith(" hold_up_the_loop") for line in stack)
+    assert any(line.startswith(f"{__name__}:") and line.endswith(" hold_up_the_loop") for line in stack)
     assert reports.empty()
     assert (watch.lag.stalls, watch.lag.longest_s > 0.05) == (1, True)
 

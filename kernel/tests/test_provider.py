@@ -23,6 +23,7 @@ from omniroute.api import (
     ProviderFacts,
     QuotaExhausted,
     RateLimited,
+    ReasoningPart,
     Sampling,
     Secret,
     SignatureRejected,
@@ -143,6 +144,10 @@ def test_success_is_no_failure(status):
         (500, openai_error("maximum context length"), UpstreamFailed),
         (400, anthropic_error("messages.1.content.0: Invalid `signature` in `thinking` block"), SignatureRejected),
         (400, openai_error(code="invalid_encrypted_content"), SignatureRejected),
+        (400, openai_error("'messages.1' : property 'reasoning_content' is unsupported"), SignatureRejected),
+        (400, openai_error("Unknown parameter: 'messages[1].reasoning_content'."), SignatureRejected),
+        (400, openai_error("Please remove the reasoning_content from your message"), SignatureRejected),
+        (400, openai_error("The `reasoning_content` in the thinking mode must be passed back"), UpstreamRefused),
         (400, b'{"error":{"code":400,"message":"Thought signature is not valid","status":"INVALID_ARGUMENT"}}', SignatureRejected),
         (400, openai_error(code="model_not_found"), UpstreamModelMissing),
         (401, openai_error(code="model_not_found"), CredentialRejected),
@@ -482,3 +487,15 @@ def test_a_model_that_takes_no_system_text_is_adapted():
     assert provider.adapts(model)
     assert [message.role for message in provider.adapt(request, model).messages] == ["user"]
     assert provider.adapt(request, ModelFacts(id="m")) is request
+
+
+def test_an_upstream_that_takes_no_reasoning_back_is_sent_none():
+    provider = FactsProvider(
+        ProviderFacts(name="p", dialect="d", base_url="https://p.example/v1", refuses_reasoning=True)
+    )
+    model = ModelFacts(id="m")
+    answered = Message(role="assistant", parts=(ReasoningPart(text="hm"), TextPart(text="ok")))
+    request = ChatRequest(model="m", messages=(*REQUEST.messages, answered))
+    assert provider.adapts(model)
+    assert provider.adapt(request, model).messages[1].parts == answered.parts[1:]
+    assert provider.adapt(REQUEST, model) is REQUEST

@@ -49,6 +49,10 @@ class FillFirst:
         self.options = options
 
 
+class Quickest(FillFirst):
+    name = "lowest-latency"
+
+
 class WeighedOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     weights: dict[EntryName, float] = {}
 
@@ -101,7 +105,7 @@ def standard(**more) -> dict[str, Plugin]:
     """What most settings need, and `more` plugins."""
     return {
         "translators": Plugin(translators=[translator()]),
-        "strategies": Plugin(strategies=[FillFirst, Picky, Weighed]),
+        "strategies": Plugin(strategies=[FillFirst, Picky, Quickest, Weighed]),
         "auth": Plugin(auth_schemes=[named("api-key")]),
         **more,
     }
@@ -525,6 +529,39 @@ def combo(*models, **more) -> ComboSettings:
 def with_acme(settings: Settings):
     models = (ModelFacts(id="vendor/m"),)
     return standard(acme=Plugin(providers=[provider(aliases=("ac",), models=models, any_model=True)])), settings
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        pytest.param("c:fats", "the combo 'c' has no order 'fats'; did you mean 'fast'?", id="no suffix"),
+        pytest.param("c:", "the combo 'c' has no order ''; known: cheap, fast", id="an empty one"),
+        pytest.param(
+            "c:cheap", "'c:cheap' needs the strategy 'cost-optimized', which is not installed", id="no strategy"
+        ),
+    ],
+)
+def test_a_combo_in_an_order_there_is_not_is_found(wanted, problem):
+    combos = {"c": combo("acme/m"), "d": combo("acme/m", wanted)}
+    settings = settings_of(combos=combos, aliases={"x": wanted}, routing=RoutingSettings(last_resort=wanted))
+    places = ("combos.d.models[1]", "aliases.x", "routing.last_resort")
+    assert findings(*with_acme(settings)) == [f"settings: {place}: {problem}" for place in places]
+
+
+def test_a_combo_may_be_called_as_another_one_in_an_order():
+    settings = settings_of(combos={"c": combo("acme/m"), "c:mine": combo("acme/m"), "d": combo("c:mine", "c:fast")})
+    assert "d" in build(*with_acme(settings)).combos
+
+
+def test_a_bare_name_that_comes_with_no_provider_is_doubtful():
+    combos = {"c": combo("acme/m", "qqq", "x", "glob-1"), "d": combo("c")}
+    settings = settings_of(combos=combos, aliases={"x": "vendr-m", "glob-*": "acme/m"})
+    _, loaded = _build(*with_acme(settings))
+    only = "(it is served only if an account's own list has it)"
+    assert loaded.notes == [
+        f"settings: combos.c.models[1]: no provider is known to have 'qqq' {only}",
+        f"settings: aliases.x: no provider is known to have 'vendr-m'; did you mean 'vendor/m'? {only}",
+    ]
 
 
 def test_each_combo_has_a_strategy_of_its_own_made_from_its_options():

@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,65 @@ WAITING = {
     "awaiting content": Stream([OPENING, Hang()]),
     "in mid-stream": Stream([*STREAM[:2], Hang()]),
 }
+
+
+AT_ONCE_S = 0.25
+
+
+async def standing_in_line(world, people):
+    """Until so many wait at all gates together."""
+    async with asyncio.timeout(5):
+        while sum(len(gate.waiting) for gate in world.gateway.gates._gates.values()) != people:
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def within(seconds, took):
+    """Notes how long it took; the quickest of several is the gateway's own time, whatever else the machine does."""
+    began_s = time.perf_counter()
+    yield
+    took.append(time.perf_counter() - began_s)
+    assert len(took) < 3 or min(took) <= seconds
+
+
+@STREAMED
+@pytest.mark.parametrize("when", WAITING)
+async def test_f16_p38_an_upstream_is_closed_within_250_ms_of_its_client_s_leaving(start, when, stream):
+    took = []
+    async with FakeUpstream() as upstream, start(provider("p", upstream)) as world:
+        for turn in range(1, 4):
+            upstream.queue(WAITING[when])
+            with client(world, world.raw("p/m", stream=stream)) as leaving:
+                await upstream.received(turn)
+                if when == "in mid-stream" and stream:
+                    await read_until(leaving, b"fine")
+            async with within(AT_ONCE_S, took):
+                await upstream.closed_by_peer(turn)
+
+
+@STREAMED
+@pytest.mark.parametrize("limit", ["at the account", "at the gateway"])
+async def test_f16_p38_who_leaves_while_queued_is_not_sent_and_gone_within_250_ms(start, limit, stream):
+    took = []
+    settings = (
+        "[providers.p.limits]\nmax_concurrency = 1\n"
+        if limit == "at the account"
+        else "[limits]\nmax_concurrency = 1\n"
+    )
+    async with FakeUpstream(Hang(), answer=good) as upstream, start(provider("p", upstream) + settings) as world:
+        with client(world, world.raw("p/m")):
+            await upstream.received(1)
+            for turn in range(3):
+                waiting = world.raw("p/m", stream=stream).replace(b"raw-1", b"queued-%d" % turn)
+                with client(world, waiting):
+                    await standing_in_line(world, 1)
+                async with within(AT_ONCE_S, took):
+                    record = await recorded(world, f"queued-{turn}")
+                await standing_in_line(world, 0)
+                assert (record.outcome, record.error, codes(record)) == ("client_closed", None, [])
+        await upstream.closed_by_peer(1)
+        assert (await world.ask("p/m")).status_code == 200
+        assert len(upstream.requests) == 2
 
 
 @STREAMED

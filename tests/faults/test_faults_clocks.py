@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from omniroute.testing import FakeUpstream, Hang, Pause, Reply, Send, Stream, sse
+from omniroute.testing import Close, FakeUpstream, Hang, Pause, Reply, Send, Stream, sse
 from tests.faults.conftest import CHAT, ENDING, OPENING, PATHS, STREAM, codes, good, pair, provider, shown_error, word
 
 DIALECTS = pytest.mark.parametrize("dialect", PATHS)
@@ -34,7 +34,7 @@ SILENT = {
 @DIALECTS
 @STREAMED
 @pytest.mark.parametrize("fault", SILENT.values(), ids=SILENT)
-async def test_f04_f05_silence_before_content_goes_elsewhere(start, dialect, stream, fault):
+async def test_f04_f05_p34_silence_before_content_goes_elsewhere(start, dialect, stream, fault):
     async with (
         FakeUpstream(fault) as first,
         FakeUpstream(answer=good) as second,
@@ -59,7 +59,7 @@ async def test_f04_f05_silence_before_content_goes_elsewhere(start, dialect, str
 @DIALECTS
 @STREAMED
 @pytest.mark.parametrize("fault", SILENT.values(), ids=SILENT)
-async def test_f04_f05_without_another_the_client_is_told_in_the_form_that_is_left(start, dialect, stream, fault):
+async def test_f04_f05_p34_without_another_the_client_is_told_in_the_form_that_is_left(start, dialect, stream, fault):
     async with FakeUpstream(fault) as upstream, start(QUICK + provider("p", upstream)) as world:
         answer = await world.ask("p/m", stream=stream, dialect=dialect)
         if stream:
@@ -178,6 +178,25 @@ async def test_f06_p35_silence_in_mid_stream_ends_with_an_error_event(start, dia
         assert (len(first.requests), second.requests) == (1, [])
         first.queue(good)
         assert (await world.ask("pair")).headers["x-omniroute-provider"] == "first"  # nobody is blamed
+
+
+BROKEN = {"silent": Stream([*STREAM[:2], Hang()]), "cut": Stream([*STREAM[:2], Close()])}
+
+
+@pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("dialect", ["openai-chat", "anthropic"], ids=["relayed", "translated"])
+async def test_p35_who_breaks_off_in_mid_stream_again_and_again_is_left_out(start, dialect, fault):
+    idle = "[timeouts]\nidle_s = 0.1\n"
+    async with FakeUpstream() as first, FakeUpstream(answer=good) as second, start(idle + pair(first, second)) as world:
+        first.queue(*[fault] * 4, good, *[fault] * 5)
+        for _ in range(10):
+            answer = await world.ask("pair", stream=True, dialect=dialect)
+            assert answer.headers["x-omniroute-provider"] == "first"
+        assert second.requests == []
+        answer = await world.ask("pair", stream=True, dialect=dialect)
+        assert answer.headers["x-omniroute-provider"] == "second"
+        passed_over = (await world.record(answer)).attempts[0]
+        assert (passed_over.sent, passed_over.error) == (False, "breaker_open")
 
 
 async def test_keepalives_do_not_reset_the_idle_clock(start):

@@ -14,11 +14,13 @@ import ssl
 import sys
 import time
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from omniroute import gateway as gateway_module
 from omniroute.api import FactsProvider, ModelFacts, ProviderFacts, hookimpl
@@ -312,6 +314,96 @@ async def test_f30_a_plugin_that_breaks_costs_its_own_candidate_only(start, dial
                 await world.ask("pair", stream=stream, dialect=dialect)
             skipped = (await world.record(await world.ask("pair", stream=stream, dialect=dialect))).attempts[0]
             assert (skipped.sent, skipped.error) == (False, "breaker_open")
+
+
+class Odd:
+    """A strategy that does what its test says."""
+
+    name = "odd"
+    options_type = msgspec.Struct
+
+    def __init__(self, options):
+        self.orders = self.observes = 0
+
+    def order(self, targets, context):
+        self.orders += 1
+        return self.ordering(targets)
+
+    def observe(self, outcome):
+        self.observes += 1
+        self.observing()
+
+    def observing(self):
+        pass
+
+
+def odd_plugin(**does):
+    class Plugin:
+        @hookimpl
+        def register_strategies(self):
+            return [type("Odd", (Odd,), {name: staticmethod(what) for name, what in does.items()})]
+
+    return {"odd-plugin": Plugin()}
+
+
+def raises(*_):
+    raise ZeroDivisionError("by the plugin")
+
+
+NONSENSE = {
+    "raises": raises,
+    "nothing": lambda targets: [],
+    "one twice": lambda targets: [targets[0]] * len(targets),
+    "somebody else": lambda targets: [*targets[1:], "x"],
+    "no list": lambda targets: None,
+}
+BY_ODD = 'strategy = "odd"\nsession_affinity = false\n'
+
+
+@pytest.mark.parametrize("ordering", NONSENSE.values(), ids=NONSENSE)
+async def test_f30_a_strategy_that_breaks_leaves_the_list_as_it_is_and_is_switched_off(start, ordering):
+    async with FakeUpstream(answer=good) as first, FakeUpstream(answer=good) as second:
+        settings = pair(first, second) + BY_ODD
+        async with start(settings, given=odd_plugin(ordering=ordering)) as world:
+            with capture_logs() as logs:
+                answers = [await world.ask("pair") for _ in range(8)]
+            assert {answer.headers["x-omniroute-provider"] for answer in answers} == {"first"}
+            assert world.gateway.registry.combos["pair"].strategy.orders == 5
+            said = [(log["event"], log["plugin"], log["strategy"]) for log in logs if "strategy" in log]
+            assert said == [
+                ("strategy failed", "odd-plugin", "odd"),
+                ("strategy switched off until the next start: the order of the list holds", "odd-plugin", "odd"),
+            ]
+
+
+async def test_f30_a_strategy_that_breaks_when_it_is_told_the_outcome_costs_no_answer(start):
+    async with FakeUpstream(answer=good) as first, FakeUpstream(answer=good) as second:
+        does = odd_plugin(ordering=lambda targets: targets[::-1], observing=raises)
+        async with start(pair(first, second) + BY_ODD, given=does) as world:
+            servers = [
+                (await world.ask("pair", stream=turn % 2 == 1)).headers["x-omniroute-provider"] for turn in range(8)
+            ]
+            assert servers == ["second"] * 5 + ["first"] * 3
+            assert world.gateway.registry.combos["pair"].strategy.observes == 5
+
+
+async def test_f30_a_plugin_that_blocks_the_loop_is_named_with_its_stack(start):
+    def block(targets):
+        until_s = time.monotonic() + 10
+        while time.monotonic() < until_s and not any("stands still" in log["event"] for log in logs):
+            time.sleep(0.005)
+        return targets
+
+    async with (
+        FakeUpstream(answer=good) as first,
+        FakeUpstream(answer=good) as second,
+        start("[server]\nstall_s = 0.05\n" + pair(first, second) + BY_ODD, given=odd_plugin(ordering=block)) as world,
+    ):
+        with capture_logs() as logs, world.gateway.loop_watch:
+            assert (await world.ask("pair")).status_code == 200
+        stalls = [log for log in logs if "stands still" in log["event"]]
+        found = [line for log in stalls if log["for_s"] > 0.05 for line in log["stack"] if line.endswith(" block")]
+        assert [line.split(":")[0] for line in found] == [__name__]
 
 
 # --- C6: the wall clock -----------------------------------------------------------------------------------------------

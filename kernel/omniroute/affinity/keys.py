@@ -37,6 +37,8 @@ class SessionKeys:
     def __init__(self, secret: bytes) -> None:
         """`secret` is the digests' key, 16 to 64 bytes; another one makes other keys of the same conversations."""
         self.secret = secret
+        self._begun = hashlib.blake2b(digest_size=DIGEST_BYTES, key=secret)
+        """A third of what a short digest costs; copied for each."""
 
     def of(self, key_id: str, route: str, head: RequestHead) -> Conversation | None:
         """A conversation of the client key `key_id` with what it asks for as `route`; None without anything to tell it by."""
@@ -54,7 +56,8 @@ class SessionKeys:
         return self._digest(key_id, "", "thread", (answer_id.encode("utf-8", "surrogatepass"),))
 
     def _digest(self, key_id: str, route: str, kind: str, values: tuple[bytes | memoryview, ...]) -> bytes:
-        found = hashlib.blake2b(f"{key_id}\0{route}\0{kind}".encode(), digest_size=DIGEST_BYTES, key=self.secret)
+        found = self._begun.copy()
+        found.update(f"{key_id}\0{route}\0{kind}".encode())
         for value in values:
             found.update(b"\0%d\0" % len(value))
             if len(value) <= HEAD_BYTES + TAIL_BYTES:

@@ -5,6 +5,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from omniroute.carrier import MARKS
 from omniroute.contracts.framing import Frame
 from omniroute.contracts.http import Headers
 from omniroute.contracts.models import ListedModel, ModelFacts
@@ -163,6 +164,9 @@ class Translator(Protocol):
     """Bytes that stand in every body or stream which holds such a value; empty when the dialect has none."""
     opaque_pattern: bytes = b""
     """Regular expression over those bytes whose only group is the value."""
+    carrier_marks: tuple[bytes, ...] = MARKS
+    """One of them stands in every body that holds a carrier (`carry`) in a field of this dialect: the fewer and longer they
+    are, the sooner a large body without any is through."""
     opaque_is_account_bound: bool = False
     """Only the account that was given such a value can have it read again; else every account of the provider can."""
     keeps_threads: bool = False

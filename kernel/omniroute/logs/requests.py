@@ -2,8 +2,8 @@
 
 import hashlib
 from functools import lru_cache
-from typing import Any
 
+import msgspec
 import structlog
 
 from omniroute.contracts import RequestRecord
@@ -14,46 +14,70 @@ from omniroute.logs.setup import LEVELS, Level, active
 __all__ = ["log_request"]
 
 
+class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """In the order of the line; what is unknown is left out."""
+
+    time: str | None = None
+    level: str
+    event: str
+    request_id: str
+    status: int
+    outcome: str
+    operation: str
+    dialect: str
+    model: str
+    client: str
+    stream: bool
+    attempts: int
+    ms: float
+    target: str | None = None
+    account: str | None = None
+    first_content_ms: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    losses: int | None = None
+    error: str | None = None
+
+
 def log_request(record: RequestRecord) -> None:
     """Says who, where to, how it ended and what it cost; nothing of what was said."""
     level: Level = "warning" if record.status >= 500 else "info"
     if LEVELS[level] < active.level:
         return
-    fields = _request_fields(record, active.redactor)
+    line = _line_of(record, level, active.redactor)
     if active.as_json:  # past structlog, whose own share of an event is larger than all of this
-        active.lines.msg(json_line({"time": now(), "level": level, "event": "request", **fields}))
-    else:
-        structlog.get_logger().log(LEVELS[level], "request", **fields)
+        line.time = now()
+        active.lines.soon(json_line(line))
+        return
+    fields = {name: value for name, value in msgspec.structs.asdict(line).items() if value is not None}
+    del fields["level"], fields["event"]
+    structlog.get_logger().log(LEVELS[level], "request", **fields)
 
 
-def _request_fields(record: RequestRecord, redactor: Redactor) -> dict[str, Any]:
+def _line_of(record: RequestRecord, level: Level, redactor: Redactor) -> RequestLine:
     text = redactor.text
-    fields: dict[str, Any] = {
-        "request_id": record.id if record.request_id == record.id else redactor.unusual(record.request_id),
-        "status": record.status,
-        "outcome": record.outcome,
-        "operation": record.operation,
-        "dialect": record.dialect,
-        "model": text(record.requested_model),
-        "client": text(record.key_name),
-        "stream": record.stream,
-        "attempts": len(record.attempts),
-        "ms": round(record.duration_s * 1000, 1),
-    }
-    if record.provider is not None:
-        fields["target"] = text(f"{record.provider}/{record.model}")
-    if record.account is not None:
-        fields["account"] = text(_pseudonym(record.account))
-    if record.first_content_s is not None:
-        fields["first_content_ms"] = round(record.first_content_s * 1000, 1)
-    if record.usage is not None:
-        fields["input_tokens"] = record.usage.input_tokens
-        fields["output_tokens"] = record.usage.output_tokens
-    if record.losses:
-        fields["losses"] = len(record.losses)
-    if record.error is not None:
-        fields["error"] = text(record.error)
-    return fields
+    usage = record.usage
+    return RequestLine(
+        level=level,
+        event="request",
+        request_id=record.id if record.request_id == record.id else redactor.unusual(record.request_id),
+        status=record.status,
+        outcome=record.outcome,
+        operation=record.operation,
+        dialect=record.dialect,
+        model=text(record.requested_model),
+        client=text(record.key_name),
+        stream=record.stream,
+        attempts=sum(each.sent for each in record.attempts),
+        ms=round(record.duration_s * 1000, 1),
+        target=None if record.provider is None else text(f"{record.provider}/{record.model}"),
+        account=None if record.account is None else text(_pseudonym(record.account)),
+        first_content_ms=None if record.first_content_s is None else round(record.first_content_s * 1000, 1),
+        input_tokens=None if usage is None else usage.input_tokens,
+        output_tokens=None if usage is None else usage.output_tokens,
+        losses=len(record.losses) or None,
+        error=None if record.error is None else text(record.error),
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -101,7 +101,7 @@ class _Bridge(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
-            return  # a request ended at shutdown; uvicorn calls that an exception in the application
+            return  # something ended at shutdown, which is no failure
         level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)  # structlog knows no others
         try:
             get_logger(record.name).log(level, record.getMessage().strip(), exc_info=record.exc_info)

@@ -27,7 +27,7 @@ from omniroute.plugins import Plugins
 from omniroute.provider import FactsProvider
 from omniroute.registry.facts import KEYLESS, changed_facts, new_facts, references
 from omniroute.registry.loops import find_loops
-from omniroute.registry.models import models_never_served, unknown_prefixes
+from omniroute.registry.models import models_never_served, unknown_orders, unknown_prefixes, unlisted_names
 from omniroute.registry.strategies import option_problems
 from omniroute.registry.tables import KERNEL, SETTINGS, Combo, Entrance, Registry
 from omniroute.routing.terms import terms_of
@@ -71,7 +71,7 @@ def build_registry(
     combos = building.combos(strategies)
     account_strategies = building.account_strategies(strategies, providers)
     prices = building.prices(prefixes)
-    building.check_references(providers, prefixes, all_transports)
+    building.check_references(providers, prefixes, all_transports, strategies)
     plugins.check(building.findings)
     return Registry(
         translators=translators,
@@ -109,9 +109,13 @@ class _Building:
     def miss(self, path: KeyPath, problem: str) -> None:
         """Something refers to what nobody gave: in safe mode perhaps a plugin that was left out, so only noted."""
         if self.plugins.safe_mode:
-            self.plugins.notes.append(f"{self.settings.place(path)}: {dotted(path)}: {problem}")
+            self.note(path, problem)
         else:
             self.find(path, problem)
+
+    def note(self, path: KeyPath, problem: str) -> None:
+        """Doubtful, and no reason not to start."""
+        self.plugins.notes.append(f"{self.settings.place(path)}: {dotted(path)}: {problem}")
 
     # --- by name
 
@@ -348,7 +352,11 @@ class _Building:
     # --- what the settings refer to
 
     def check_references(
-        self, providers: Mapping[str, Provider], prefixes: Mapping[str, str], transports: Mapping[str, Transport]
+        self,
+        providers: Mapping[str, Provider],
+        prefixes: Mapping[str, str],
+        transports: Mapping[str, Transport],
+        strategies: Mapping[str, type[Strategy]],
     ) -> None:
         settings = self.settings
         if settings.server.transport not in transports:
@@ -365,6 +373,10 @@ class _Building:
                 self.miss(("accounts", at, "provider"), f"no provider is called {account.provider!r}{hint}")
         for path, problem in unknown_prefixes(settings, providers, {*prefixes, *self.broken}):
             self.miss(path, problem)
+        for path, problem in unknown_orders(settings, strategies):
+            self.miss(path, problem)
+        for path, problem in unlisted_names(settings, providers):
+            self.note(path, problem)
         for path, problem in models_never_served(settings, providers, prefixes):
             self.find(path, problem)
         for path, problem in find_loops(settings):

@@ -4,11 +4,12 @@ import fnmatch
 from collections.abc import Collection, Iterator, Mapping
 
 from omniroute.contracts import Provider
+from omniroute.routing.orders import SUFFIXES
 from omniroute.settings import Settings
 from omniroute.settings.checking import Problem
-from omniroute.settings.paths import KeyPath, did_you_mean
+from omniroute.settings.paths import KeyPath, closest, did_you_mean
 
-__all__ = ["models_never_served", "unknown_prefixes"]
+__all__ = ["models_never_served", "unknown_orders", "unknown_prefixes", "unlisted_names"]
 
 
 def unknown_prefixes(
@@ -33,6 +34,31 @@ def models_never_served(
             hint = did_you_mean(rest, [known.id for known in provider.facts.models])
             fix = f"[providers.{name}] any_model = true has others passed on"
             yield path, f"provider {name!r} has no model {rest!r}{hint} ({fix})"
+
+
+def unlisted_names(settings: Settings, providers: Mapping[str, Provider]) -> Iterator[Problem]:
+    """Bare names that no list which comes with a provider has. An upstream's own list may, so they are only doubtful."""
+    listed = {model.id for provider in providers.values() for model in provider.facts.models}
+    for path, model in _wanted(settings):
+        if "/" not in model and model not in listed and not _is_given(model, settings):
+            near = closest(model, [*listed, *settings.combos, *settings.aliases])
+            hint = f"; did you mean {near!r}?" if near else ""
+            yield (
+                path,
+                f"no provider is known to have {model!r}{hint} (it is served only if an account's own list has it)",
+            )
+
+
+def unknown_orders(settings: Settings, strategies: Collection[str]) -> Iterator[Problem]:
+    """`combo:suffix` where the suffix is none, or stands for a strategy that is not there."""
+    for path, model in _wanted(settings):
+        combo, colon, suffix = model.rpartition(":")
+        if not colon or model in settings.combos or combo not in settings.combos:
+            continue
+        if suffix not in SUFFIXES:
+            yield path, f"the combo {combo!r} has no order {suffix!r}{did_you_mean(suffix, SUFFIXES)}"
+        elif SUFFIXES[suffix] not in strategies:
+            yield path, f"{model!r} needs the strategy {SUFFIXES[suffix]!r}, which is not installed"
 
 
 def _doubtful(settings: Settings, providers: Mapping[str, Provider]) -> Iterator[tuple[KeyPath, str]]:

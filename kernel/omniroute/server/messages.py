@@ -5,16 +5,31 @@ headers, `Host`, `X-Forwarded-*`, cookies and our own keys cannot get there.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TypeAlias
 
 from omniroute.errors import PayloadTooLarge
 from omniroute.server.asgi import Receive, Scope
 
-__all__ = ["STALLED", "ClientDisconnected", "has_stalled", "read_body", "relayed_headers"]
+__all__ = [
+    "LEAVING",
+    "STALLED",
+    "ClientDisconnected",
+    "OnLeave",
+    "has_stalled",
+    "leaving_of",
+    "read_body",
+    "relayed_headers",
+]
 
 STALLED = "omniroute.stalled"
 """In a scope's `extensions`: a function that says whether the connection was closed because its client did not read."""
+
+LEAVING = "omniroute.leaving"
+"""In a scope's `extensions`: a function that takes what to call, once, when the client leaves before it has its answer; None
+takes that back. Asking `receive` for it costs a task per request."""
+OnLeave: TypeAlias = Callable[[], None]
 
 
 class ClientDisconnected(Exception):
@@ -25,6 +40,11 @@ def has_stalled(scope: Scope) -> bool:
     """The client has gone because it was cut off: it left a full connection unread for too long."""
     stalled = (scope.get("extensions") or {}).get(STALLED)
     return stalled is not None and bool(stalled())
+
+
+def leaving_of(scope: Scope) -> Callable[[OnLeave | None], None] | None:
+    """Who tells when this request's client leaves; None behind another server, where `receive` does."""
+    return (scope.get("extensions") or {}).get(LEAVING)
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -1,15 +1,13 @@
-"""The two narrow views a connection gives of itself to parts that should not see more."""
+"""The narrow view a connection gives of itself to a parser that should see no more."""
 
-from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["BodyOf", "Outlet"]
+__all__ = ["BodyOf"]
 
 
 class Connection(Protocol):
     def on_body(self, body: bytes) -> None: ...
     def on_message_complete(self) -> None: ...
-    def close_gently(self) -> None: ...
 
 
 class BodyOf:
@@ -27,13 +25,3 @@ class BodyOf:
         if not self._whole:
             self._whole = True
             self._connection.on_message_complete()
-
-
-class Outlet:
-    """The transport as uvicorn's request cycle uses it, except that closing waits for what the client still sends."""
-
-    write: Callable[[bytes], None]
-    is_closing: Callable[[], bool]
-
-    def __init__(self, connection: Connection) -> None:
-        self.close = connection.close_gently

@@ -1,23 +1,27 @@
 """uvicorn's HTTP/1.1 protocol with the limits it lacks: nothing doubtful, endless or slow reaches the application.
 
-Left to uvicorn: ASGI, keep-alive, back-pressure. Left to llhttp (httptools): the grammar, which it reads strictly; what it
+Left to uvicorn: connections and back-pressure. In `cycle`: ASGI. Left to llhttp (httptools): the grammar, which it reads strictly; what it
 lets pass all the same is refused in `_head_fault`. A request that is whole in one read, as nearly all are, starts no clock.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from omniroute.logs import get_logger
 from omniroute.server import refusals
 from omniroute.server.connections import Connections
+from omniroute.server.cycle import Cycle
 from omniroute.server.hosts import host_is_well_formed
-from omniroute.server.messages import STALLED
-from omniroute.server.outlets import BodyOf, Outlet
+from omniroute.server.messages import LEAVING, STALLED
+from omniroute.server.outlets import BodyOf
 from omniroute.server.refusals import Refusal
 from omniroute.server.strangers import VOUCH
 
@@ -42,6 +46,10 @@ class GuardedProtocol(HttpToolsProtocol):
     apart from a second request any more. Answers that are due before it are still given.
     """
 
+    cycle: Cycle  # type: ignore[assignment]  # ours takes the place of uvicorn's; None before the first request
+    pipeline: deque[tuple[Cycle, dict[str, Any]]]  # type: ignore[assignment]
+    """Requests in line, each with its scope."""
+
     def __init__(
         self, config: Config, state: Connections, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
     ) -> None:
@@ -49,9 +57,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.state = state
         self.limits = state.limits
         self._phase = BETWEEN
-        self._answering: RequestResponseCycle | None = None
+        self._answering: Cycle | None = None
         """`cycle` is the last in line."""
-        self._outlet = Outlet(self)
         self._deaf = False
         """Further bytes are thrown away."""
         self._lingering = False
@@ -86,8 +93,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._outlet.write = transport.write
-        self._outlet.is_closing = transport.is_closing
+        self._standing = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+        }
         self.state.none_left.clear()
         refusal = self._crowded()
         if refusal is None:
@@ -116,11 +129,13 @@ class GuardedProtocol(HttpToolsProtocol):
         for clock in (self._clock, self._idle_clock, self._write_clock):
             if clock is not None:
                 clock.cancel()
-        super().connection_lost(exc)
+        self.connections.discard(self)
         self._vouch()
-        if self._answering is not None and not self._answering.response_complete:
-            self._answering.disconnected = True
-            self._answering.message_event.set()
+        for cycle in (self._answering, self.cycle):
+            if cycle is not None:
+                cycle.leave()
+        self.flow.resume_writing()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does: the two hold each other
         self.state.turned_away.discard(self)
         if not self.connections and not self.state.turned_away:
             self.state.none_left.set()
@@ -168,11 +183,9 @@ class GuardedProtocol(HttpToolsProtocol):
     # --- the parser's callbacks ---
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        known: dict[str, Any] = {STALLED: self._has_stalled}
-        if self._stranger:
-            known[VOUCH] = self._vouch
-        self.scope["extensions"] = known
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         if self._clock is not None:
             self._stop_clock()
         self._phase = HEAD
@@ -194,15 +207,40 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._clock is not None:
             self._stop_clock()
         self._body_bytes = self._paced_bytes = self._framed_bytes = self._framing_bytes = 0
-        super().on_headers_complete()
         self._phase = BODY
-        self.cycle.transport = self._outlet  # type: ignore[assignment]
-        self._keeps_alive = self.cycle.keep_alive and self._upgrade_framing is None
-        self.cycle.keep_alive = False  # until the body is here: an answer before that ends the connection, and says so
+        waiting = self._answering is not None and not self._answering.response_complete
+        # Its `keep_alive` is false until the body is here: an answer before that ends the connection, and says so.
+        scope = self._new_scope()
+        cycle = self.cycle = Cycle(self, is_head=scope["method"] == "HEAD", waits_for_100=self.expect_100_continue)
+        scope["extensions"][LEAVING] = cycle.watch_leaving
+        if waiting:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, scope))
+        else:
+            self._begin(cycle, scope)
+
+    def _new_scope(self) -> dict[str, Any]:
+        version, target = self.parser.get_http_version(), self.url
+        self._keeps_alive = version == "1.1" and self._upgrade_framing is None and self.parser.should_keep_alive()
+        path, raw_path, query = _parsed(target) if b"?" in target else _known(target)
+        known: dict[str, Any] = {STALLED: self._has_stalled}
+        if self._stranger:
+            known[VOUCH] = self._vouch
+        return {
+            **self._standing,
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "extensions": known,
+        }
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        self.cycle.take(body)
 
     def on_message_complete(self) -> None:
         if self._upgrade_framing:
@@ -213,15 +251,14 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if not cycle.response_started:
             cycle.keep_alive = self._keeps_alive and not self.state.draining
-        cycle.more_body = False
-        cycle.message_event.set()
+        cycle.end_body()
 
     def on_response_complete(self) -> None:
         if self._lingering or self.transport.is_closing():
             return
         if self.pipeline:
             self.flow.resume_reading()
-            self._start_asgi_task(*self.pipeline.pop())
+            self._begin(*self.pipeline.pop())
         elif self._last_word is not None:
             self._answer(self._last_word)
         elif self._phase == BODY:
@@ -232,9 +269,15 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._idle_clock is None and self.limits.idle_s:
                 self._on_idle_clock()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _begin(self, cycle: Cycle, scope: dict[str, Any]) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run(self.app, scope))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    @property
+    def standing_headers(self) -> list[tuple[bytes, bytes]]:
+        return self.state.default_headers
 
     # --- what is refused ---
 
@@ -351,10 +394,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.pipeline.popleft()  # the last in line is the one that broke off
             self._last_word = refusal
 
-    def _cut(self, cycle: RequestResponseCycle, refusal: Refusal) -> None:
+    def _cut(self, cycle: Cycle, refusal: Refusal) -> None:
         """The request being answered broke off: to the application its client is gone."""
-        cycle.disconnected = True
-        cycle.message_event.set()
+        cycle.leave()
         if cycle.response_started:
             self.transport.abort()
         else:
@@ -387,7 +429,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _report(self, fault: BaseException | None) -> None:
         if isinstance(fault, httptools.HttpParserError):
-            return  # of the target, which uvicorn has parsed
+            return  # of the target
         self._fault = refusals.INTERNAL
         log.error("a request could not be read", exc_info=fault)
 
@@ -416,3 +458,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+
+def _parsed(target: bytes) -> tuple[str, bytes, bytes]:
+    """Path, path as it was sent, and query. Raises httptools' errors and `UnicodeDecodeError`."""
+    parsed = httptools.parse_url(target)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+
+
+_known = lru_cache(maxsize=512)(_parsed)
+"""For targets without a query, which there are few of; and a query may hold a key, which must not stay."""

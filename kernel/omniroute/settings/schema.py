@@ -165,7 +165,7 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
     auth: str | None = None
     """Name of the auth scheme; a new provider has `api-key` when it has a key, else `none`."""
     models: tuple[str, ...] | None = None
-    """Model ids. They replace the provider's own list; what is known of an id that stays is kept."""
+    """Model ids. They replace the provider's own list and the one its upstream tells; what either knows of an id is kept."""
     any_model: bool | None = None
     """Whether models beyond the list are passed on as they are; true for a new provider without a list."""
     headers: dict[str, Secret] | None = None

@@ -278,7 +278,7 @@ async def test_what_comes_compressed_all_the_same_is_read(transport, serve, repl
         assert (await asked(transport, server.url))[2] == b"hello" * 1000
 
 
-async def test_cancellation_churn_leaks_neither_slots_nor_sockets(kind, opened, serve):
+async def test_f17_p45b_cancellation_churn_leaks_neither_slots_nor_sockets(kind, opened, serve):
     """10,000 random cancels over a pool of 10; then 20 of 20 requests pass and no socket is left over."""
     rng = random.Random(7)
     transport = await opened(kind(max_connections=10))

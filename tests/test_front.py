@@ -1,0 +1,93 @@
+"""The way from the server to a handler: past Litestar's router where that can be told beforehand, and leaving nothing behind."""
+
+import asyncio
+import gc
+import json
+from typing import Any
+
+import pytest_asyncio
+from litestar import Litestar, asgi
+
+from omniroute import settings
+from omniroute.app import build_app, direct_handlers
+from omniroute.gateway import Gateway
+from omniroute.server.messages import LEAVING
+
+KEY = "test-client-key-0001"
+QUESTION = json.dumps({"model": "demo/echo", "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+
+@pytest_asyncio.fixture
+async def gateway(tmp_path):
+    loaded = settings.load(
+        data_dir=tmp_path / "data", environ={}, cwd=tmp_path, config_dir=tmp_path,
+        overrides={"auth.keys": [{"name": "tests", "key": KEY}]},
+    )  # fmt: skip
+    opened = await Gateway.open(loaded)
+    yield opened
+    await opened.close()
+
+
+async def ask(front: Any, path: str) -> int:
+    """The status of the answer to one question."""
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
+        "scheme": "http", "root_path": "", "path": path, "raw_path": path.encode(), "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + KEY.encode()),
+                    (b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {}, "extensions": {LEAVING: lambda on_leave: None},
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": QUESTION, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await front(scope, receive, send)
+    return sent[0]["status"]
+
+
+async def test_every_plain_path_of_the_model_api_is_reached_directly(gateway):
+    front = build_app(gateway)
+    plain = {path for method, path in gateway.registry.ingress if method == "POST" and "{" not in path}
+    assert plain <= front._direct.keys()
+    assert not {path for path in front._direct if path.startswith(("/api", "/v1beta"))}
+    for path in ("/v1/chat/completions", "/v1/chat/completions/"):  # the second one through the router
+        assert await ask(front, path) == 200
+    assert await ask(front, "/v1/nothing") == 404
+
+
+async def handler(scope: Any, receive: Any, send: Any) -> None:
+    del scope, receive, send
+
+
+def test_what_litestar_stands_before_is_left_to_it():
+    client: dict[str, Any] = {"opt": {"access": "client"}, "copy_scope": False}
+    app = Litestar(
+        [
+            asgi("/plain", **client)(handler),
+            asgi("/guarded", **client, guards=[lambda connection, route: None])(handler),
+            asgi("/mount", **client, is_mount=True)(handler),
+            asgi("/managed", **client | {"opt": {"access": "management"}})(handler),
+        ],
+        openapi_config=None,
+        logging_config=None,
+    )
+    assert direct_handlers(app) == {"/plain": handler}
+
+
+async def test_a_whole_request_leaves_nothing_to_the_garbage_collector(gateway):
+    front = build_app(gateway)
+    for _ in range(5):
+        assert await ask(front, "/v1/chat/completions") == 200
+    await asyncio.sleep(0)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            await ask(front, "/v1/chat/completions")
+        assert gc.collect() < 200, "each request leaves objects that only the collector frees, its body among them"
+    finally:
+        gc.enable()
