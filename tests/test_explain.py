@@ -553,7 +553,10 @@ def test_explain_needs_no_running_gateway(offline):
     code, out, said = offline("route", "explain", str(offline.path / "request.json"))
     assert code == 0, said
     lines = out.splitlines()
-    assert [line.split()[:4] for line in lines[1:3]] == [["1", "chat/m", "a", "pass"], ["2", "chat/m", "b", "pass"]]
+    assert [line.split()[:5] for line in lines[1:3]] == [
+        ["1", "chat/m", "a", "api-key", "pass"],
+        ["2", "chat/m", "b", "api-key", "pass"],
+    ]
     assert "openai-chat (told from its shape)" in said
 
 
