@@ -38,6 +38,24 @@ def alternating(pairs):
             b'{"\\u006Dodel":"a","x":1,"\\u006d\\u006f\\u0064\\u0065\\u006C":"b"}', "twice", id="model twice, escaped"
         ),
         pytest.param(b'{"model":"a","x":{"model":1},"model" :"b"}', "twice", id="model twice with one between"),
+        pytest.param(
+            b'{"x":[{"model":1},{"model":2}],"model":"a","y":{"model":3},"model":"b"}',
+            "twice",
+            id="model twice, far down",
+        ),
+        pytest.param(
+            b'{"model":"a",' + b'"x":{"model":1},' * 50 + b'"model":"a"}', "twice", id="model twice, far apart"
+        ),
+        pytest.param(
+            b'{"x":' + b'["' + b"[" * 4000 + b'",' + b"[" * 64 + b"]" * 64 + b"]}",
+            "64 levels",
+            id="66 deep behind a text",
+        ),
+        pytest.param(
+            b'{"x":' + b'{"text":"%b","x":' % (b"[" * 4000) * 64 + b"1" + b"}" * 65,
+            "64 levels",
+            id="65 deep, text at each",
+        ),
     ],
 )
 def test_a_bad_body_is_refused(body, says):
@@ -62,7 +80,13 @@ def test_a_bad_body_is_refused(body, says):
         pytest.param(b'{"model":"say \\"model\\":"}', id="model in a string"),
         pytest.param(b'{"x":"model","model":"a"}', id="model as a value"),
         pytest.param(b'{"mod\\u0065l":"a","x":{"model":1},"y":"\\u006d"}', id="model once, escaped"),
+        pytest.param(b'{"x":{"model":1},"y":[{"model":{"model":2}}],"model":"a"}', id="model after others"),
+        pytest.param(b'{"a":"\\\\u006","model":"a","y":{"model":1}}', id="an escaped backslash before u006"),
+        pytest.param(
+            b'{"x":' + b'{"text":"%b","x":' % (b"[" * 4000) * 63 + b"1" + b"}" * 64, id="64 deep, text at each"
+        ),
         pytest.param(b"not json at all", id="syntax is not its business"),
+        pytest.param(b'{"model":"a","model"' + b"[" * 70, id="nor where it has many brackets"),
     ],
 )
 def test_a_good_body_passes(body):
