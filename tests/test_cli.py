@@ -18,8 +18,10 @@ import click
 import pytest
 
 from omniroute.cli import main
+from omniroute.cli.doctor import _sharing
 from omniroute.cli.output import PLAIN, table
 from omniroute.cli.root import COMMANDS, cli
+from omniroute.sharing import Shared
 
 POSIX = os.name == "posix"
 SERVER = ("aiohttp", "cryptography", "httpx", "litestar", "msgspec", "sqlite3", "sqlite_utils", "structlog", "uvicorn")
@@ -498,6 +500,10 @@ def test_good_settings_exit_0_and_change_nothing(offline, tmp_path):
         ("[sever]", "did you mean 'server'?"),
         ('[aliases]\nfast = "nobody/x"', "no provider has the prefix 'nobody'"),
         ('[combos.a]\nmodels = ["demo/echo"]\nstrategy = "fil-first"', "fill-first"),
+        (
+            '[combos.a]\nmodels = [\n  "demo/echo",\n  "ecoh",\n]',
+            "omniroute.toml:4: combos.a.models[1]: no model, combo or alias is known as 'ecoh'; did you mean 'echo'?",
+        ),
         ('[[accounts]]\nprovider = "openi"', "openai"),
         ('[[auth.keys]]\nname = "a"\nkey = "short"', "at least 16"),
         ("[plugins.nonesuch]\nx = 1", "no installed plugin is called 'nonesuch'"),
@@ -573,6 +579,22 @@ def test_the_doctor_names_what_is_wrong_and_the_cure(offline, tmp_path):
     assert code == 6
     assert f"fix: chmod 700 {tmp_path / 'data'}" in out
     assert "openai/default: no installed plugin provides 'openai'" in out
+
+
+@pytest.mark.parametrize(
+    ("sharing", "expected"),
+    [
+        pytest.param(Shared(), [], id="alone"),
+        pytest.param(Shared(on=True), [(True, "counts are shared")], id="shared"),
+        pytest.param(
+            Shared(on=True, failures=3),
+            [(False, "the shared state cannot be asked, 3 times in a row")],
+            id="failing",
+        ),
+    ],
+)
+def test_the_doctor_tells_whether_counts_reach_other_gateways(sharing, expected):
+    assert [(check.ok, check.detail) for check in _sharing(sharing)] == expected
 
 
 # --- output -----------------------------------------------------------------------------------------------------------

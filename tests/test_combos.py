@@ -231,6 +231,8 @@ BAD = {
     '[combos.c]\nmodels = ["demo/echo"]\n[combos.d]\nmodels = ["c:fats"]': "omniroute.toml:8: combos.d.models[0]: the combo 'c' has"
     " no order 'fats'; did you mean 'fast'?",
     '[combos.c]\nmodels = ["demo/echo"]\n[aliases]\nx = "c:quick"': "omniroute.toml:8: aliases.x: the combo 'c' has no order 'quick'",
+    '[combos.c]\nmodels = ["demo/echo", "ecoh"]': "omniroute.toml:6: combos.c.models[1]: no model, combo or alias is known as 'ecoh';"
+    " did you mean 'echo'? (a model that only a provider's live list has is written 'prefix/model')",
     '[routing]\nlast_resort = "dmo/echo"': "omniroute.toml:6: routing.last_resort: no provider has the prefix 'dmo'",
     "[routing]\nskip_incapabel = true": "omniroute.toml:6: routing.skip_incapabel",
 }  # fmt: skip

@@ -250,8 +250,8 @@ HINTS = {
 }
 
 
-async def test_f20_every_form_of_retry_after_is_understood(start):
-    """P24: the longest is capped, to be probed after an hour."""
+async def test_f20_p24_every_form_of_retry_after_is_understood_and_the_longest_is_capped(start):
+    """18 days: to be probed after an hour."""
     async with FakeUpstream() as upstream:
         settings = "".join(provider(f"p{number}", upstream.base_url) for number in range(len(HINTS) + 1))
         async with start(settings) as world:

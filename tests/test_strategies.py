@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omniroute.api import RouteContext, Standing, Target
+from omniroute.api import RouteContext, Standing, Target, hookimpl
 from omniroute.app import build_app
+from omniroute.fast import MemoryFast
 from omniroute.gateway import Gateway
+from omniroute.management.service import Management
 from omniroute.plugins import load_plugins
 from omniroute.settings import PluginSettings, load
+from omniroute.sharing import Shared
 from omniroute.standing import Standings
 from omniroute.testing import Close, FakeUpstream, Hang, Reply, Stream, sse
 
@@ -151,6 +154,7 @@ class Client:
     """Asks an application in this process, so that a test can look into its gateway."""
 
     def __init__(self, gateway):
+        self.gateway = gateway
         self.standing = gateway.router.standing.view
         self.begun = asyncio.Event()
         """Part of an answer is here."""
@@ -194,10 +198,11 @@ class Client:
 
 
 @asynccontextmanager
-async def opened(tmp_path, upstream, routing=""):
+async def opened(tmp_path, upstream, routing="", **plugins):
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "omniroute.toml").write_text(SETTINGS.format(key=KEY, url=upstream.base_url, routing=routing))
     loaded = load(data_dir=tmp_path / "data", environ={}, cwd=tmp_path, config_dir=tmp_path)
-    gateway = await Gateway.open(loaded)
+    gateway = await Gateway.open(loaded, given=plugins)
     try:
         yield Client(gateway)
     finally:
@@ -212,7 +217,7 @@ def keys(upstream):
     return [request.header("authorization").removeprefix("Bearer test-key-") for request in upstream.requests]
 
 
-HOME = Target(provider="lab", model="one", account="home")
+HOME, WORK = (Target(provider="lab", model="one", account=name) for name in ("home", "work"))
 
 
 async def test_prices_of_the_settings_order_a_combo_and_the_unknown_comes_last(tmp_path):
@@ -331,3 +336,109 @@ async def test_a_refusal_counts_when_it_is_the_upstreams_fault(tmp_path, status,
         await client.ask("lab/one")
         seen = client.standing[HOME]
         assert (seen.requests >= 1, min(seen.failures, 1), seen.in_flight) == (True, failures, 0)
+
+
+# --- several gateways ---------------------------------------------------------------------------------------------------
+
+
+class Common(MemoryFast):
+    """A plugin and the `Fast` it opens: what a server in the network would be."""
+
+    is_shared = True
+    works = True
+
+    @hookimpl
+    def open_fast(self):
+        return self
+
+    async def add(self, key, amount, *, ttl_s):
+        if not self.works:
+            raise ConnectionError("the server is gone")
+        return await super().add(key, amount, ttl_s=ttl_s)
+
+    async def close(self):
+        """It outlives each gateway."""
+
+
+@asynccontextmanager
+async def two_gateways(tmp_path, upstream, routing, common):
+    async with (
+        opened(tmp_path / "here", upstream, routing, common=common) as here,
+        opened(tmp_path / "there", upstream, routing, common=common) as there,
+    ):
+        yield here, there
+
+
+async def exchanged(*clients):
+    """What each has counted is known to all: two beats of a second."""
+    for client in (*clients, *clients):
+        await client.gateway.sharing.sync()
+
+
+BY_LOAD = 'account_strategy = "p2c"'
+BY_USE = 'account_strategy = "least-used"'
+
+
+async def test_the_least_used_is_that_of_all_gateways_which_share_a_fast(tmp_path):
+    common = Common()
+    async with (
+        FakeUpstream(answer=lambda _: Reply.json(ANSWER)) as upstream,
+        two_gateways(tmp_path, upstream, BY_USE, common) as (here, there),
+    ):
+        for _ in range(3):
+            await here.ask("fair")  # one, two, three
+        await here.ask("fair")  # one
+        assert models(upstream) == ["one", "two", "three", "one"]
+        there.standing[Target(provider="lab", model="one")]
+        await exchanged(here, there)
+        for _ in range(2):
+            await there.ask("fair")
+        assert models(upstream)[4:] == ["two", "three"]
+
+
+async def test_what_another_gateway_has_under_way_weighs_here_until_it_stops(tmp_path):
+    common = Common()
+    async with (
+        FakeUpstream(Stream([sse([WORD]), Hang()]), answer=lambda _: Reply.json(ANSWER)) as upstream,
+        opened(tmp_path / "here", upstream, BY_LOAD, common=common) as here,
+    ):
+        here.standing[HOME], here.standing[WORK]
+        async with opened(tmp_path / "there", upstream, BY_LOAD, common=common) as there:
+            leave = asyncio.Event()
+            running = asyncio.create_task(there.ask("lab/one", stream=True, leave=leave))
+            await upstream.received(1)
+            busy, idle = (HOME, WORK) if keys(upstream) == ["home"] else (WORK, HOME)
+            await exchanged(there, here)
+            assert (here.standing[busy].in_flight, here.standing[idle].in_flight) == (1, 0)
+            for _ in range(5):
+                await here.ask("lab/one")
+            assert set(keys(upstream)[1:]) == {idle.account}
+            leave.set()
+            await running
+        await exchanged(here)
+        assert (here.standing[busy].in_flight, here.standing[idle].in_flight) == (0, 0)
+
+
+async def test_a_fast_that_fails_fails_no_request_and_is_shown(tmp_path):
+    common = Common()
+    async with (
+        FakeUpstream(answer=lambda _: Reply.json(ANSWER)) as upstream,
+        two_gateways(tmp_path, upstream, BY_USE, common) as (here, there),
+    ):
+        await exchanged(here, there)
+        common.works = False
+        for _ in range(4):
+            assert b'"hi"' in await here.ask("lab/one")
+            await exchanged(here)
+        assert keys(upstream) == ["home", "work", "home", "work"]
+        status = await Management(here.gateway).status()
+        assert (status.ready, status.sharing.on) == (True, True)
+        assert status.sharing.failures >= 8  # the gateway's own beat may have tried, too
+        common.works = True
+        await exchanged(here, there)
+        assert (await Management(here.gateway).status()).sharing == Shared(on=True, failures=0)
+
+
+async def test_a_gateway_without_such_a_plugin_shares_nothing(tmp_path):
+    async with FakeUpstream() as upstream, opened(tmp_path, upstream) as client:
+        assert (await Management(client.gateway).status()).sharing == Shared(on=False)

@@ -17,6 +17,8 @@ BACKLOG = 1024
 
 
 class MemoryFast:
+    is_shared = False
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}

@@ -47,6 +47,7 @@ from omniroute.routing import Router, terms_of
 from omniroute.screening import Screening, incapable, resting
 from omniroute.secret import Secret
 from omniroute.settings import LoadedSettings, Settings
+from omniroute.sharing import Sharing
 from omniroute.store import SqliteStore
 from omniroute.telemetry import Telemetry
 from omniroute.transport import own_transports
@@ -87,6 +88,7 @@ class Gateway:
         self.health: Health
         self.gates: Gates
         self.identities: Identities
+        self.sharing: Sharing
         self.keeper: Keeper
         self.asking: Asking
         self.quotas: Quotas
@@ -123,6 +125,8 @@ class Gateway:
         try:
             await gateway._open_state(safe_mode=safe_mode, given=given)
             await gateway._open_tables()
+            gateway._open_selection()
+            await gateway._open_memory()
             if serving:
                 await gateway._start()
         except BaseException:
@@ -166,8 +170,11 @@ class Gateway:
         await self.vault_key.finish(self.vault, self.accounts.reseal)
         self._open_sign_in()
         self.router = self.new_router(self.registry)
+
+    def _open_selection(self) -> None:
+        """What says who is asked, and who is left out."""
+        settings, limits = self.settings, self.settings.limits
         self.health = Health(cap_s=settings.routing.cooldown_cap_s)
-        limits = settings.limits
         self.gates = Gates(
             Limits(max_concurrency=limits.max_concurrency, rpm=limits.rpm, tpm=limits.tpm),
             queue_timeout_s=limits.queue_timeout_s,
@@ -193,7 +200,11 @@ class Gateway:
             affinity=self.affinity,
             reader_of=self._minted_by,
         )
+
+    async def _open_memory(self) -> None:
+        """What is learned, kept and told; the last that is opened."""
         self.identities = Identities()
+        self.sharing = Sharing(self.fast, self.router.standing)
         self.keeper = Keeper(
             self.store,
             [
@@ -206,6 +217,7 @@ class Gateway:
                     type=SavedAffinity,
                 ),
             ],
+            beside=[self.sharing.sync] if self.sharing.is_on else [],
         )
         await self.keeper.load()
         self._later("what was learned", self.keeper.close)
@@ -236,6 +248,7 @@ class Gateway:
             await self._start_transport(transport)
         await self.telemetry.start()
         self.keeper.start()
+        self._later("what is shared", self.sharing.sync)
         self._later("refreshing ahead", self.refresher.start())
 
     async def _start_transport(self, transport: Transport) -> None:

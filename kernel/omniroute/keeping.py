@@ -51,11 +51,14 @@ class Keeper:
         store: Store,
         parts: Sequence[Part],
         *,
+        beside: Sequence[Callable[[], Awaitable[None]]] = (),
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`beside` is what else is done at the same beat, without waiting for the store."""
         self._store = store
         self._parts = parts
+        self._beside = beside
         self._wall = wall
         self._sleep = sleep
         self._written: dict[str, int] = {}
@@ -108,10 +111,13 @@ class Keeper:
     async def _run(self) -> None:
         while True:
             await self._sleep(INTERVAL_S)
-            try:
-                await self.save()
-            except Exception as error:
-                log.exception("what was learned cannot be written down", exc_info=error)
+            await asyncio.gather(*(self._tried(work) for work in (self.save, *self._beside)))
+
+    async def _tried(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            log.exception("work of every second failed", exc_info=error)
 
 
 # --- whose it is ------------------------------------------------------------------------------------------------------

@@ -1,17 +1,18 @@
 """How targets are doing, as strategies see it: plain counters, updated as attempts begin and end.
 
 O(1), without locks and without a clock: time comes with the call. Bounded: targets that were not used for longest are
-forgotten first. `keeping` writes them down, so that a start does not begin anew.
+forgotten first. `keeping` writes them down, so that a start does not begin anew; `sharing` adds what other gateways count.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from omniroute.contracts import ModelFacts, Outcome, Price, Standing, Strategy, Target
 
-__all__ = ["Running", "SavedStanding", "Standings", "fresh_usd", "priced"]
+__all__ = ["Counted", "Running", "SavedStanding", "Standings", "fresh_usd", "priced"]
 
 MAX_TARGETS = 4096
 LATENCIES = 64
@@ -31,6 +32,17 @@ class SavedStanding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     error_rate: float = 0.0
     quota_left: float | None = None
     quota_resets_at_s: float | None = None
+
+
+class Counted(NamedTuple):
+    """A target's counters: what this process has counted since it began, and beside that what is known in all."""
+
+    requests: int
+    failures: int
+    in_flight: int
+    requests_known: int
+    failures_known: int
+    in_flight_elsewhere: int
 
 
 class Standings:
@@ -99,7 +111,8 @@ class Standings:
         ahead_s = wall_s - now_s
         for entry in saved:
             counts = self._of(entry.target)
-            counts.requests, counts.failures = entry.requests, entry.failures
+            counts.requests = counts.requests_elsewhere = entry.requests
+            counts.failures = counts.failures_elsewhere = entry.failures
             counts.latency_s, counts.error_rate = entry.latency_s, entry.error_rate
             if entry.last_used_at_s is not None:
                 counts.last_used_s = min(entry.last_used_at_s - ahead_s, now_s)
@@ -108,6 +121,29 @@ class Standings:
                 counts.quota_left = entry.quota_left
                 counts.quota_resets_s = None if resets_at_s is None else resets_at_s - ahead_s
             self._copies.pop(entry.target, None)
+
+    def targets(self) -> Sequence[Target]:
+        """Each that was asked or looked at."""
+        return tuple(self._counts)
+
+    def count(self, target: Target) -> Counted | None:
+        counts = self._counts.get(target)
+        return None if counts is None else counts.counted()
+
+    def hear(self, target: Target, *, requests: int = 0, failures: int = 0, in_flight: int | None = None) -> None:
+        """Other gateways have counted so much more than was known, and have so much under way (None: as was known)."""
+        counts = self._counts.get(target)
+        if counts is None:
+            return
+        begun = 0 if in_flight is None else in_flight - counts.in_flight_elsewhere
+        if requests or failures or begun:
+            counts.requests += requests
+            counts.requests_elsewhere += requests
+            counts.failures += failures
+            counts.failures_elsewhere += failures
+            counts.in_flight += begun
+            counts.in_flight_elsewhere += begun
+            self.changed((target,))
 
     def facts_changed(self) -> None:
         """Models or prices may be others now."""
@@ -254,7 +290,9 @@ class _Counts:
     __slots__ = (
         "error_rate",
         "failures",
+        "failures_elsewhere",
         "in_flight",
+        "in_flight_elsewhere",
         "is_described",
         "last_used_s",
         "latencies",
@@ -263,12 +301,17 @@ class _Counts:
         "quota_left",
         "quota_resets_s",
         "requests",
+        "requests_elsewhere",
     )
 
     def __init__(self) -> None:
         self.requests = 0
         self.failures = 0
         self.in_flight = 0
+        self.requests_elsewhere = 0
+        """How many of `requests` others have counted, or this process before it was started; and so on."""
+        self.failures_elsewhere = 0
+        self.in_flight_elsewhere = 0
         self.last_used_s: float | None = None
         self.latency_s: float | None = None
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
@@ -278,6 +321,16 @@ class _Counts:
         self.model: ModelFacts | None = None
         self.is_described = False
         """`model` is what is known of it now."""
+
+    def counted(self) -> Counted:
+        return Counted(
+            requests=self.requests - self.requests_elsewhere,
+            failures=self.failures - self.failures_elsewhere,
+            in_flight=self.in_flight - self.in_flight_elsewhere,
+            requests_known=self.requests,
+            failures_known=self.failures,
+            in_flight_elsewhere=self.in_flight_elsewhere,
+        )
 
     def standing(self, model: ModelFacts | None = None) -> Standing:
         """`model` is instead of what is kept."""

@@ -138,13 +138,13 @@ def test_without_a_hint_each_failure_in_a_row_cools_for_longer(world, error, dur
     ("hint_s", "left_s"),
     [(7, 7), (0.25, 0.25), (3600, 3600), (1_587_827, CAP_S), (0, 1), (None, 1)],
 )
-def test_the_upstream_s_word_counts_up_to_the_cap(world, hint_s, left_s):
-    """P24: 18 days are no reason not to look after an hour. 0 would be an endless loop."""
+def test_p24_the_upstream_s_word_counts_up_to_the_cap(world, hint_s, left_s):
+    """18 days are no reason not to look after an hour. 0 would be an endless loop."""
     world.fail(RateLimited("no", retry_after_s=hint_s))
     assert world.left_s() == left_s
 
 
-def test_a_hint_beyond_the_cap_is_probed_once_per_cap(world):
+def test_p24_a_hint_beyond_the_cap_is_probed_once_per_cap(world):
     world.fail(QuotaExhausted("no", retry_after_s=10_000))
     for _ in range(2):
         world.clock.advance(CAP_S - 1)

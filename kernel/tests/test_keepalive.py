@@ -5,6 +5,7 @@ import pytest
 from omniroute.contracts import Headers
 from omniroute.exchange import Exchange
 from omniroute.keepalive import KeepAlive
+from omniroute.settings.schema import TimeoutSettings
 
 HEAD = ((b"content-type", b"text/event-stream"),)
 
@@ -108,6 +109,10 @@ async def test_nothing_gets_between_what_the_request_itself_sends():
         client.reads.set()
         await sending
     assert [message["type"] for message in client.messages] == ["http.response.start"]
+
+
+def test_p37_nobody_waits_longer_than_15_s_for_a_sign_unless_somebody_wants_it():
+    assert TimeoutSettings().keepalive_s == 15
 
 
 async def test_0_never_says_anything():

@@ -273,7 +273,7 @@ async def test_an_interval_of_0_asks_nobody(quotas, clock):
 
 
 @pytest.mark.parametrize(("left", "is_cooling"), [(0.5, False), (0.01, True)])
-async def test_a_reading_that_shows_capacity_ends_the_cooldown(quotas, clock, left, is_cooling):
+async def test_p24_a_reading_that_shows_capacity_ends_the_cooldown(quotas, clock, left, is_cooling):
     cooling = Cooling(cap_s=3600, clock=lambda: 0.0)
     cooling.failed(cooling.enter(TARGET, "m"), QuotaExhausted("used up"))
     upstream = Upstream(body=msgspec.json.encode([msgspec.structs.replace(WEEK, share_left=left)]))

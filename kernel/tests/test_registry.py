@@ -527,7 +527,7 @@ def combo(*models, **more) -> ComboSettings:
 
 
 def with_acme(settings: Settings):
-    models = (ModelFacts(id="vendor/m"),)
+    models = (ModelFacts(id="vendor/m"), ModelFacts(id="bare"))
     return standard(acme=Plugin(providers=[provider(aliases=("ac",), models=models, any_model=True)])), settings
 
 
@@ -553,15 +553,47 @@ def test_a_combo_may_be_called_as_another_one_in_an_order():
     assert "d" in build(*with_acme(settings)).combos
 
 
-def test_a_bare_name_that_comes_with_no_provider_is_doubtful():
-    combos = {"c": combo("acme/m", "qqq", "x", "glob-1"), "d": combo("c")}
-    settings = settings_of(combos=combos, aliases={"x": "vendr-m", "glob-*": "acme/m"})
-    _, loaded = _build(*with_acme(settings))
-    only = "(it is served only if an account's own list has it)"
-    assert loaded.notes == [
-        f"settings: combos.c.models[1]: no provider is known to have 'qqq' {only}",
-        f"settings: aliases.x: no provider is known to have 'vendr-m'; did you mean 'vendor/m'? {only}",
-    ]
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        pytest.param("qqq", "", id="nothing like it"),
+        pytest.param("vendr-m", "; did you mean 'vendor/m'?", id="a model"),
+        pytest.param("quick-onse", "; did you mean 'quick-ones'?", id="a combo"),
+        pytest.param("favourit", "; did you mean 'favourite'?", id="an alias"),
+        pytest.param("acme", "", id="a provider alone"),
+        pytest.param("bare:fast", "; did you mean 'bare'?", id="a model in an order, which only combos have"),
+    ],
+)
+@pytest.mark.parametrize("where", ["combo", "alias", "pattern", "last resort"])
+def test_a_bare_name_that_nothing_bears_is_found_with_the_closest_one(where, name, hint):
+    combos = {"quick-ones": combo("acme/m"), "c": combo("acme/m", *([name] if where == "combo" else []))}
+    aliases = {"favourite": "acme/m"} | {"alias": {"mine": name}, "pattern": {"gpt-*": name}}.get(where, {})
+    routing = RoutingSettings(last_resort=name if where == "last resort" else None)
+    path = {
+        "combo": "combos.c.models[1]",
+        "alias": "aliases.mine",
+        "pattern": 'aliases."gpt-*"',
+        "last resort": "routing.last_resort",
+    }[where]
+    fix = "a model that only a provider's live list has is written 'prefix/model'"
+    problem = f"no model, combo or alias is known as {name!r}{hint} ({fix})"
+    settings = settings_of(combos=combos, aliases=aliases, routing=routing)
+    assert findings(*with_acme(settings)) == [f"settings: {path}: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "tables", "expected"),
+    [
+        pytest.param({"auth": "aouth"}, {}, "providers.acme.auth", id="one that cannot be connected"),
+        pytest.param({}, {"lab": ProviderSettings(models=("m",))}, "providers.lab", id="one without an address"),
+    ],
+)
+def test_a_model_of_a_provider_with_a_mistake_is_no_mistake_of_its_own(facts, tables, expected):
+    if facts:
+        tables = {"acme": ProviderSettings(**facts)}
+    plugins = standard(acme=Plugin(providers=[provider(models=(ModelFacts(id="m"),))] if facts else []))
+    [found] = findings(plugins, settings_of(combos={"c": combo("m")}, providers=tables))
+    assert found.startswith(f"settings: {expected}: ")
 
 
 def test_each_combo_has_a_strategy_of_its_own_made_from_its_options():
@@ -746,7 +778,7 @@ def test_a_model_that_its_provider_never_has_is_found(kind, facts, is_found, whe
             ["combos.c.models[1]: combos may be nested 3 deep, and this is deeper: a → b → c → d"],
             id="four deep",
         ),
-        pytest.param({}, {"a": "b", "b": "c"}, [], id="an alias of an alias"),
+        pytest.param({}, {"a": "b", "b": "acme/m"}, [], id="an alias of an alias"),
         pytest.param(
             {},
             {"a": "b", "b": "a"},
@@ -797,7 +829,7 @@ def test_in_safe_mode_the_rest_is_built_and_what_refers_to_the_missing_is_noted(
     )
     settings = settings_of(
         accounts=(AccountSettings(provider="gone"),),
-        combos={"c": combo("gone/m", "acme/m"), "d": combo("acme/m", strategy="gone")},
+        combos={"c": combo("gone/m", "acme/m", "of-gone"), "d": combo("acme/m", strategy="gone")},
     )
     registry, loaded = _build(plugins, settings, safe_mode=True)
     assert list(registry.providers) == ["acme"]
@@ -808,6 +840,7 @@ def test_in_safe_mode_the_rest_is_built_and_what_refers_to_the_missing_is_noted(
         "combos.d.strategy",
         "accounts[0].provider",
         "combos.c.models[0]",
+        "combos.c.models[2]",
     ]
 
 

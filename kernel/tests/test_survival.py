@@ -22,7 +22,7 @@ from omniroute.api import (
 )
 from omniroute.gates import Gates, Pass
 from omniroute.health import Health
-from omniroute.keeping import TABLE, Identities, Keeper, parts_of
+from omniroute.keeping import TABLE, Identities, Keeper, Part, parts_of
 from omniroute.routing import Candidate
 from omniroute.screening import Needs
 from omniroute.standing import Standings
@@ -370,6 +370,26 @@ async def test_c3_a_store_that_fails_costs_nothing_and_is_tried_again(store, res
     assert gateway.keeper.failures == 0
     assert await store.get(TABLE, "cooling") is not None
     await gateway.keeper.close()
+
+
+async def test_what_is_done_at_the_same_beat_waits_for_no_store_and_ends_no_beat(store):
+    counted, beats = Counted(store), []
+
+    async def beside():
+        beats.append(len(beats))
+        raise RuntimeError("a mistake")
+
+    clock = FakeClock()
+    part = Part(name="p", changes=lambda: len(beats), dump=lambda _: beats, load=lambda _, __: None, type=list[int])
+    keeper = Keeper(counted, [part], beside=[beside], wall=clock.wall, sleep=clock.sleep)
+    keeper.start()
+    for second in range(3):
+        counted.broken = second == 1
+        await clock.sleepers(1)
+        clock.advance(1)
+    await clock.sleepers(1)
+    assert (beats, keeper.failures) == ([0, 1, 2], 0)
+    await keeper.close()
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff", b"{}", b'{"salt":5}', b"[[[", b'[{"key":["x"]}]', b"[" * 100_000])

@@ -85,14 +85,15 @@ async def test_without_keepalives_a_late_error_still_has_its_status(start):
 
 
 @DIALECTS
-async def test_keepalives_stand_between_events_and_stop_with_the_stream(start, dialect):
-    """P37. Half an event that waits for its rest has no sign in it."""
+async def test_p37_keepalives_stand_between_events_and_stop_with_the_stream(start, dialect):
+    """Half an event that waits for its rest has no sign in it."""
     half = word("two")
     slow = Stream([OPENING, word("one"), Pause(0.2), half[:9], Pause(0.2), half[9:], ENDING])
     clocks = "[timeouts]\nkeepalive_s = 0.06\n"
     async with FakeUpstream(slow) as upstream, start(clocks + provider("p", upstream)) as world:
         answer = await world.ask("p/m", stream=True, dialect=dialect)
         sign = SIGNS[dialect]
+        assert answer.headers["x-accel-buffering"] == "no"
         assert 2 <= answer.text.count(sign) <= 8
         assert "one" in answer.text.partition(sign)[0]
         assert "two" in answer.text.rpartition(sign)[2]
@@ -137,6 +138,18 @@ async def test_an_answer_in_one_piece_reaches_a_client_that_was_kept_waiting_as_
         assert answer.text.startswith(": keep-alive\n\n")
         assert '"content":"fine"' in answer.text
         assert answer.text.endswith("data: [DONE]\n\n")
+
+
+@DIALECTS
+async def test_p37_signs_come_from_the_start_of_the_request_while_the_upstream_says_nothing(start, dialect):
+    clocks = "[timeouts]\nkeepalive_s = 0.05\n"
+    async with FakeUpstream([Pause(0.3), Stream(STREAM)]) as upstream, start(clocks + provider("p", upstream)) as world:
+        answer = await world.ask("p/m", stream=True, dialect=dialect)
+        before_content, _, _ = answer.text.partition("fine")
+        assert (answer.status_code, answer.headers["x-accel-buffering"]) == (200, "no")
+        assert answer.text.startswith(SIGNS[dialect] * 2)
+        assert before_content.count(SIGNS[dialect]) >= 3
+        assert (await world.record(answer)).outcome == "ok"
 
 
 @DIALECTS
@@ -199,7 +212,7 @@ async def test_p35_who_breaks_off_in_mid_stream_again_and_again_is_left_out(star
         assert (passed_over.sent, passed_over.error) == (False, "breaker_open")
 
 
-async def test_keepalives_do_not_reset_the_idle_clock(start):
+async def test_p37_keepalives_do_not_reset_the_idle_clock(start):
     clocks = "[timeouts]\nidle_s = 0.25\nkeepalive_s = 0.05\n"
     async with (
         FakeUpstream(Stream([*STREAM[:2], Hang()])) as upstream,

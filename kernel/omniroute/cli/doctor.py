@@ -13,6 +13,7 @@ from omniroute.cli.output import Exit, Problem, print_data, print_json, printabl
 
 if TYPE_CHECKING:
     from omniroute.settings import LoadedSettings
+    from omniroute.sharing import Shared
 
 __all__ = ["doctor"]
 
@@ -124,6 +125,15 @@ def _running(session: Session, url: str) -> Iterator[Check]:
         f"{detail} · {status.problem}" if status.problem else detail,
         "omniroute serve says more",
     )
+    yield from _sharing(status.sharing)
+
+
+def _sharing(sharing: "Shared") -> Iterator[Check]:
+    if sharing.on:
+        failures = sharing.failures
+        detail = f"the shared state cannot be asked, {failures} times in a row" if failures else "counts are shared"
+        fix = "the gateway goes on with its own counts; its log says why, and `omniroute plugin list` what may open it"
+        yield Check("other gateways", not failures, detail, fix)
 
 
 def _accounts(session: Session) -> Iterator[Check]:

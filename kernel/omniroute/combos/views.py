@@ -32,7 +32,7 @@ class ComboView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
-    """What this process has seen."""
+    """What this process has seen; `requests`, `failures` and `in_flight` of all gateways that share a `Fast`."""
 
     requests: int
     """Attempts that were sent."""

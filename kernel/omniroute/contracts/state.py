@@ -92,6 +92,9 @@ class Store(Protocol):
 class Fast(Protocol):
     """Shared state that may be lost: values and counters with a time to live, messages. Async."""
 
+    is_shared: bool = True
+    """Other processes see it too. With False nothing is told that nobody else could hear."""
+
     async def get(self, key: str) -> bytes | None: ...
     async def set(self, key: str, value: bytes, *, ttl_s: float, only_if_absent: bool = False) -> bool:
         """False when `only_if_absent` found something."""

@@ -26,7 +26,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a target is doing: what this process has seen of it, and what is known of its model. None is unknown.
 
-    Of a target without an account it is the sum over all of its accounts.
+    Of a target without an account it is the sum over all of its accounts. `requests`, `failures` and `in_flight` are those of
+    all gateways that share a `Fast`, a second or two late; all else is this process's own.
     """
 
     requests: int = 0

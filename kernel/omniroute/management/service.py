@@ -24,6 +24,7 @@ from omniroute.management.importing import ImportManagement
 from omniroute.management.providers import ProviderManagement
 from omniroute.plugins import InstalledPlugin, Plugins
 from omniroute.settings import PluginSettings, Row, effective
+from omniroute.sharing import Shared
 
 __all__ = [
     "AccountView",
@@ -118,6 +119,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int
     """Of the event loop, the one that answers this included. A gateway at rest always has about as many."""
     loop: Lag
+    sharing: Shared = Shared()
+    """Of counts, with other gateways."""
 
 
 class Management(ImportManagement, ProviderManagement):
@@ -140,6 +143,7 @@ class Management(ImportManagement, ProviderManagement):
             requires_client_key=gateway.settings.auth.require_client_key,
             tasks=len(asyncio.all_tasks()),
             loop=gateway.loop_watch.lag,
+            sharing=gateway.sharing.state,
         )
 
     async def models(self) -> list[ListedModel]:

@@ -27,7 +27,7 @@ from omniroute.plugins import Plugins
 from omniroute.provider import FactsProvider
 from omniroute.registry.facts import KEYLESS, changed_facts, new_facts, references
 from omniroute.registry.loops import find_loops
-from omniroute.registry.models import models_never_served, unknown_orders, unknown_prefixes, unlisted_names
+from omniroute.registry.models import models_never_served, unknown_names, unknown_orders, unknown_prefixes
 from omniroute.registry.strategies import option_problems
 from omniroute.registry.tables import KERNEL, SETTINGS, Combo, Entrance, Registry
 from omniroute.routing.terms import terms_of
@@ -102,6 +102,8 @@ class _Building:
         self.origin_of: dict[tuple[str, str], str] = {}
         self.broken: set[str] = set()
         """Names and aliases of providers with a finding of their own; what refers to them needs no second one."""
+        self.stated: set[str] = set()
+        """Models that providers come with or that the settings give them, of broken ones too."""
 
     def find(self, path: KeyPath, problem: str) -> None:
         self.findings.append(f"{self.settings.place(path)}: {dotted(path)}: {problem}")
@@ -204,6 +206,8 @@ class _Building:
             else:
                 self.origin_of["provider", name] = SETTINGS
                 found[name] = FactsProvider(new_facts(name, table, has_key=self._has_key(name, table)))
+            self.stated.update(table.models or ())
+        self.stated.update(model.id for provider in found.values() for model in provider.facts.models)
         return found
 
     def _break(self, name: str, below: KeyPath, problem: str) -> None:
@@ -375,8 +379,8 @@ class _Building:
             self.miss(path, problem)
         for path, problem in unknown_orders(settings, strategies):
             self.miss(path, problem)
-        for path, problem in unlisted_names(settings, providers):
-            self.note(path, problem)
+        for path, problem in unknown_names(settings, self.stated):
+            self.miss(path, problem)
         for path, problem in models_never_served(settings, providers, prefixes):
             self.find(path, problem)
         for path, problem in find_loops(settings):

@@ -9,7 +9,7 @@ from omniroute.settings import Settings
 from omniroute.settings.checking import Problem
 from omniroute.settings.paths import KeyPath, closest, did_you_mean
 
-__all__ = ["models_never_served", "unknown_orders", "unknown_prefixes", "unlisted_names"]
+__all__ = ["models_never_served", "unknown_names", "unknown_orders", "unknown_prefixes"]
 
 
 def unknown_prefixes(
@@ -36,17 +36,14 @@ def models_never_served(
             yield path, f"provider {name!r} has no model {rest!r}{hint} ({fix})"
 
 
-def unlisted_names(settings: Settings, providers: Mapping[str, Provider]) -> Iterator[Problem]:
-    """Bare names that no list which comes with a provider has. An upstream's own list may, so they are only doubtful."""
-    listed = {model.id for provider in providers.values() for model in provider.facts.models}
+def unknown_names(settings: Settings, stated: Collection[str]) -> Iterator[Problem]:
+    """Bare names that are no combo, no alias, and none of the models that providers are `stated` to have."""
     for path, model in _wanted(settings):
-        if "/" not in model and model not in listed and not _is_given(model, settings):
-            near = closest(model, [*listed, *settings.combos, *settings.aliases])
+        if "/" not in model and model not in stated and not _is_given(model, settings):
+            near = closest(model, [*stated, *settings.combos, *settings.aliases])
             hint = f"; did you mean {near!r}?" if near else ""
-            yield (
-                path,
-                f"no provider is known to have {model!r}{hint} (it is served only if an account's own list has it)",
-            )
+            fix = "a model that only a provider's live list has is written 'prefix/model'"
+            yield path, f"no model, combo or alias is known as {model!r}{hint} ({fix})"
 
 
 def unknown_orders(settings: Settings, strategies: Collection[str]) -> Iterator[Problem]:
