@@ -22,7 +22,7 @@ class Signing(Translator):
 
     dialect = "signing"
     opaque_keys = frozenset({"signature"})
-    opaque_mark = b'"signature"'
+    opaque_marks = (b'"signature"',)
     opaque_pattern = rb'"signature":"([^"]+)"'
 
 
@@ -31,7 +31,7 @@ class Sealing(Translator):
 
     dialect = "sealing"
     opaque_keys = frozenset({"sealed"})
-    opaque_mark = b'"sealed"'
+    opaque_marks = (b'"sealed"',)
     opaque_pattern = rb'"sealed":"([^"]+)"'
     opaque_is_account_bound = True
 

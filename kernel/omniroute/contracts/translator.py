@@ -160,8 +160,9 @@ class Translator(Protocol):
     the framing."""
     opaque_keys: frozenset[str] = frozenset()
     """Keys of `provider_metadata[dialect]` whose values only their maker can read: signatures, encrypted reasoning."""
-    opaque_mark: bytes = b""
-    """Bytes that stand in every body or stream which holds such a value; empty when the dialect has none."""
+    opaque_marks: tuple[bytes, ...] = ()
+    """One of them stands in every body or stream which holds such a value, and hardly in others: the longer they are, the
+    sooner a large body without any is through. Empty when the dialect has no such values."""
     opaque_pattern: bytes = b""
     """Regular expression over those bytes whose only group is the value."""
     carrier_marks: tuple[bytes, ...] = MARKS

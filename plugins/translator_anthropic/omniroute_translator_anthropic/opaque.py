@@ -6,11 +6,10 @@ between is a few members with plain values. That, and quantifiers which give not
 bytes are; images are passed over at memory speed.
 """
 
-__all__ = ["OPAQUE_KEYS", "OPAQUE_MARK", "OPAQUE_PATTERN"]
+__all__ = ["OPAQUE_KEYS", "OPAQUE_MARKS", "OPAQUE_PATTERN"]
 
 OPAQUE_KEYS = frozenset({"signature", "redacted_data"})
-OPAQUE_MARK = b"re"
-"""The longest text that both "signature" and "redacted_thinking" hold; few deltas of a stream do."""
+OPAQUE_MARKS = (b'"signature"', b'"redacted_thinking"')
 
 _COLON = rb"\s*+:\s*+"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'

@@ -24,7 +24,7 @@ from omniroute.api import (
 )
 from omniroute_translator_anthropic import decode, encode, errors, head, models, whole
 from omniroute_translator_anthropic.carriers import CARRIER
-from omniroute_translator_anthropic.opaque import OPAQUE_KEYS, OPAQUE_MARK, OPAQUE_PATTERN
+from omniroute_translator_anthropic.opaque import OPAQUE_KEYS, OPAQUE_MARKS, OPAQUE_PATTERN
 from omniroute_translator_anthropic.stream_decoder import MessageDecoder
 from omniroute_translator_anthropic.stream_encoder import PING, MessageEncoder
 from omniroute_translator_anthropic.tap import MessageTap
@@ -57,7 +57,7 @@ class AnthropicTranslator(Translator):
     credential = CredentialPlace(header="x-api-key", prefix="")
     keepalive = b"event: ping\ndata: " + PING.data + b"\n\n"
     opaque_keys = OPAQUE_KEYS
-    opaque_mark = OPAQUE_MARK
+    opaque_marks = OPAQUE_MARKS
     carrier_marks = (CARRIER.encode(),)
     opaque_pattern = OPAQUE_PATTERN
     image_pattern = rb'"type"\s*:\s*"image"'

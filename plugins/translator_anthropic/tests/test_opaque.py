@@ -20,7 +20,7 @@ IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png"
 
 def found_in(data):
     """The values the kernel sees, read as the JSON strings they are."""
-    if TRANSLATOR.opaque_mark not in data:
+    if not any(mark in data for mark in TRANSLATOR.opaque_marks):
         return []
     return [json.loads(b'"%b"' % found) for found in PATTERN.findall(data)]
 

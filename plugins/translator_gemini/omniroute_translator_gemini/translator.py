@@ -71,7 +71,7 @@ class GeminiTranslator(Translator):
     """An answer without anything new. A comment would do by the standard, but the vendor's SDKs take it for broken JSON."""
     opaque_keys = frozenset({"thought_signature"})
     carrier_marks = (WRAPPED.encode(),)
-    opaque_mark = b'ignature"'
+    opaque_marks = (b'"thoughtSignature"', b'"thought_signature"')
     opaque_pattern = rb'"thought(?:S|_s)ignature"\s*:\s*"([^"\\]+)"'
     image_pattern = rb'"mime(?:T|_t)ype"\s*:\s*"image/'
     models_header = KEY_HEADER

@@ -26,8 +26,11 @@ from omniroute.api import (
     UpstreamGarbled,
     UpstreamOperation,
     Usage,
+    decode_model_list,
+    encode_model_list,
+    encode_model_list_entry,
 )
-from omniroute_translator_openai_chat import errors, model_list, request_in, request_out, response_in, response_out
+from omniroute_translator_openai_chat import errors, request_in, request_out, response_in, response_out
 from omniroute_translator_openai_chat.chunks import UNREADABLE
 from omniroute_translator_openai_chat.details import DETAILS
 from omniroute_translator_openai_chat.extra_content import OURS, SIGNATURE
@@ -63,7 +66,7 @@ class OpenAIChat(Translator):
     }
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
     opaque_keys = frozenset({SIGNATURE, DETAILS})
-    opaque_mark = SIGNATURE.encode()
+    opaque_marks = (b'"%b"' % SIGNATURE.encode(),)
     carrier_marks = (b'"%b"' % OURS.encode(),)
     opaque_pattern = rb'"thought_signature"\s*+:\s*+"([^"]++)"'
     image_pattern = rb'"type"\s*:\s*"image_url"'
@@ -114,10 +117,10 @@ class OpenAIChat(Translator):
         return errors.encode_error(error)
 
     def encode_models(self, models: Sequence[ListedModel]) -> bytes:
-        return model_list.encode_models(models)
+        return encode_model_list(models)
 
     def encode_model(self, model: ListedModel) -> bytes:
-        return model_list.encode_model(model)
+        return encode_model_list_entry(model)
 
     def decode_models(self, body: bytes) -> Sequence[ModelFacts]:
-        return model_list.decode_models(body)
+        return decode_model_list(body)

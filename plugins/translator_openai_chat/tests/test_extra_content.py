@@ -229,7 +229,7 @@ def test_a_signature_that_came_in_another_way_is_not_for_this_dialect():
 
 def found_in(data: bytes) -> list[Any]:
     """The signatures the kernel sees in relayed bytes, read as the JSON strings they are."""
-    if TRANSLATOR.opaque_mark not in data:
+    if not any(mark in data for mark in TRANSLATOR.opaque_marks):
         return []
     return [json.loads(b'"%b"' % found) for found in re.findall(TRANSLATOR.opaque_pattern, data)]
 

@@ -26,8 +26,11 @@ from omniroute.api import (
     UpstreamGarbled,
     UpstreamOperation,
     Usage,
+    decode_model_list,
+    encode_model_list,
+    encode_model_list_entry,
 )
-from omniroute_translator_openai_responses import errors, model_list, request_in, request_out, response_in, response_out
+from omniroute_translator_openai_responses import errors, request_in, request_out, response_in, response_out
 from omniroute_translator_openai_responses.events import UNREADABLE
 from omniroute_translator_openai_responses.items_in import CARRIER
 from omniroute_translator_openai_responses.tap import ResponsesTap
@@ -62,7 +65,7 @@ class OpenAIResponses(Translator):
     credential = CredentialPlace(header="authorization", prefix="Bearer ")
     opaque_keys = frozenset({"encrypted_content"})
     carrier_marks = (CARRIER.encode(),)
-    opaque_mark = b'"encrypted_content"'
+    opaque_marks = (b'"encrypted_content"',)
     opaque_is_account_bound = True
     """It is encrypted for the organisation that asked."""
     opaque_pattern = rb'"encrypted_content"\s*:\s*"([^"\\]+)"'
@@ -112,10 +115,10 @@ class OpenAIResponses(Translator):
         return errors.encode_error(error)
 
     def encode_models(self, models: Sequence[ListedModel]) -> bytes:
-        return model_list.encode_models(models)
+        return encode_model_list(models)
 
     def encode_model(self, model: ListedModel) -> bytes:
-        return model_list.encode_model(model)
+        return encode_model_list_entry(model)
 
     def decode_models(self, body: bytes) -> Sequence[ModelFacts]:
-        return model_list.decode_models(body)
+        return decode_model_list(body)
