@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Raw
 
 from omniroute.errors import InvalidRequest
-from omniroute.toolbox.json_reading import located
+from omniroute.toolbox.json_reading import Malformed, located
+from omniroute.toolbox.schemas import check_schema
 
 __all__ = ["BodyReader"]
 
@@ -47,9 +48,9 @@ class BodyReader:
                 param=_name_of(at),
             ) from error
 
-    def refusal(self, pointer: str, what: str) -> InvalidRequest:
+    def refusal(self, pointer: str, what: str, fix: str | None = None) -> InvalidRequest:
         """`what` is wrong with the value at `pointer`."""
-        name, fix = _name_of(pointer), self._fixes.get(pointer.rpartition("/")[2])
+        name, fix = _name_of(pointer), fix or self._fixes.get(pointer.rpartition("/")[2])
         return InvalidRequest(f"{name} is not valid: {what}", fix=fix, param=name)
 
     def data_url(self, url: str, at: str) -> tuple[str | None, str]:
@@ -68,6 +69,13 @@ class BodyReader:
             raise self.refusal(at, f"not base64 ({error})") from error
         if not data:
             raise self.refusal(at, "no data")
+
+    def check_schema(self, schema: Raw, at: str) -> None:
+        """Raises `InvalidRequest` for what `check_schema` refuses."""
+        try:
+            check_schema(schema, at)
+        except Malformed as error:
+            raise self.refusal(error.pointer, error.reason, error.fix) from None
 
     def _misfit(self, complaint: str, at: str) -> InvalidRequest:
         below, missing, what = located(complaint)

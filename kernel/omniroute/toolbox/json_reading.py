@@ -18,12 +18,16 @@ _MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
 
 
 class Malformed(Exception):
-    """A piece of JSON that breaks a dialect's rules. Becomes the client's fault or the upstream's, as it came from."""
+    """A piece of JSON that breaks a dialect's rules. Becomes the client's fault or the upstream's, as it came from.
 
-    def __init__(self, pointer: str, reason: str) -> None:
+    `fix` is what its sender may do about it.
+    """
+
+    def __init__(self, pointer: str, reason: str, *, fix: str | None = None) -> None:
         super().__init__(f"{pointer}: {reason}" if pointer else reason)
         self.pointer = pointer
         self.reason = reason
+        self.fix = fix
 
 
 def read_json(decoder: "msgspec.json.Decoder[T]", data: bytes | str | Raw, pointer: str = "") -> T:

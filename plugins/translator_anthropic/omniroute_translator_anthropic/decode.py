@@ -4,7 +4,7 @@ Nothing is lost on the way in: what has no canonical home rides under this diale
 the metadata of its part or tool.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -28,6 +28,7 @@ from omniroute.api import (
     ToolCallPart,
     ToolChoice,
     ToolResultPart,
+    check_schema,
 )
 from omniroute_translator_anthropic.blocks import read_content
 from omniroute_translator_anthropic.carriers import Carriers
@@ -43,7 +44,6 @@ from omniroute_translator_anthropic.wire import (
     is_absent,
     read_list,
     read_object,
-    starts_with,
 )
 
 __all__ = ["decode_request"]
@@ -124,6 +124,7 @@ def _system(raw: Raw | None) -> list[Message]:
 
 def _messages(raw: Raw, carriers: Carriers) -> list[Message]:
     messages: list[Message] = []
+    called: set[str] = set()
     for at, message in enumerate(read_list(raw, "/messages")):
         fields = Fields(message, f"/messages/{at}")
         role = fields.need("role", STRING)
@@ -131,10 +132,12 @@ def _messages(raw: Raw, carriers: Carriers) -> list[Message]:
         source = Source(fields.pointer)
         match role:
             case "user":
+                _check_answers(content, called)
                 messages.extend(_user_turn(content, source))
             case "assistant":
                 content = carriers.open(content)
                 parts = _allow(content, "an assistant turn", refuse=(ImagePart, ToolResultPart))
+                called.update(part.id for part in parts if isinstance(part, ToolCallPart))
                 messages.append(Message(role="assistant", parts=parts, source=source))
             case "system":
                 parts = _allow(content, "a system turn", refuse=NOT_TEXT)
@@ -142,6 +145,17 @@ def _messages(raw: Raw, carriers: Carriers) -> list[Message]:
             case _:
                 raise Malformed(f"/messages/{at}/role", f"{role!r} is none of user, assistant, system")
     return messages
+
+
+def _check_answers(content: list[tuple[str, Part]], called: Collection[str]) -> None:
+    """The service wants a result's call in the very turn before. Here any turn before will do: encoders bring them together."""
+    for pointer, part in content:
+        if isinstance(part, ToolResultPart) and part.call_id not in called:
+            raise Malformed(
+                f"{pointer}/tool_use_id",
+                f"answers no call: {part.call_id[:80]!r} is the id of no tool_use before it",
+                fix="send the assistant's turn that made the call, or leave the result out",
+            )
 
 
 def _user_turn(content: list[tuple[str, Part]], source: Source) -> list[Message]:
@@ -185,8 +199,8 @@ def _tool(raw: Raw, fields: Fields) -> Tool:
     if not name:
         raise Malformed(f"{fields.pointer}/name", "a tool needs a name")
     schema = fields.take_raw("input_schema")
-    if schema is not None and not starts_with(schema, b"{"):
-        raise Malformed(f"{fields.pointer}/input_schema", "Expected an object")
+    if schema is not None:
+        check_schema(schema, f"{fields.pointer}/input_schema")
     return Tool(
         name=name,
         description=fields.take("description", STRING),
@@ -281,6 +295,7 @@ def _format(fields: Fields) -> ResponseFormat:
     if kind != "json_schema":
         raise Malformed(f"{fields.pointer}/type", f"{kind!r} is not 'json_schema', the only kind there is")
     schema = fields.take_raw("schema")
-    if schema is None or not starts_with(schema, b"{"):
-        raise Malformed(f"{fields.pointer}/schema", "Expected an object")
+    if schema is None:
+        raise Malformed(f"{fields.pointer}/schema", "Field required")
+    check_schema(schema, f"{fields.pointer}/schema")
     return ResponseFormat(kind="json_schema", schema=schema)

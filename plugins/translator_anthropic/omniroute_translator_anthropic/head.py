@@ -64,7 +64,7 @@ _CLAIM = msgspec.json.Decoder(_Claim)
 def invalid(error: Malformed) -> InvalidRequest:
     """The client's fault, with the pointer to it."""
     pointer = error.pointer
-    return InvalidRequest(str(error), param=pointer or None, fix=FIXES.get(pointer))
+    return InvalidRequest(str(error), param=pointer or None, fix=error.fix or FIXES.get(pointer))
 
 
 def decode_head(body: bytes, params: Mapping[str, str]) -> WireHead:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from omniroute.api import Ledger
+from omniroute.api import Ledger, referred_schema
 from omniroute_translator_anthropic.wire import Wire, read, read_object, starts_with
 
 __all__ = ["EMPTY_SCHEMA", "FREE_TEXT_SCHEMA", "closed_schema", "input_schema"]
@@ -20,6 +20,10 @@ FREE_TEXT_SCHEMA: Wire = {"type": "object", "properties": {"input": {"type": "st
 _ANY = msgspec.json.Decoder()
 _UNIONS = ("anyOf", "oneOf", "allOf")
 _OBJECT_TYPE = b'"object"'
+
+MAX_DEPTH = 32
+MAX_WORK = 20_000
+"""Of branches within branches, and of branches with their properties, each as often as something leads to it."""
 
 
 def input_schema(parameters: Raw | None, pointer: str, ledger: Ledger) -> Wire | Raw:
@@ -34,39 +38,56 @@ def input_schema(parameters: Raw | None, pointer: str, ledger: Ledger) -> Wire |
     schema: Wire = read(_ANY, parameters, pointer)
     if any(union in schema for union in _UNIONS):
         ledger.approximated(pointer, "a union at the schema's root is not taken; its branches were merged")
-        schema = _merged(schema, schema, frozenset())
+        merger = _Merger(schema)
+        schema = merger.merged(schema)
+        if merger.has_left_out:
+            ledger.approximated(pointer, "the schema's unions are too deep or too large; some branches were left out")
     schema["type"] = "object"
     return schema
 
 
-def _merged(schema: Wire, root: Wire, seen: frozenset[str]) -> Wire:
-    """`schema` with the properties of its branches. Only what every branch of a union requires stays required."""
-    merged: Wire = {name: value for name, value in schema.items() if name not in _UNIONS}
-    properties: Wire = {}
-    required = set(_names(schema))
-    for union in _UNIONS:
-        branches = [_branch(branch, root, seen) for branch in _list(schema.get(union)) if isinstance(branch, dict)]
-        for branch in branches:
-            properties.update(_dict(branch.get("properties")))
-        needed = [set(_names(branch)) for branch in branches]
-        if needed:
-            required |= set.union(*needed) if union == "allOf" else set.intersection(*needed)
-    merged["properties"] = {**properties, **_dict(schema.get("properties"))}
-    merged["required"] = [name for name in merged["properties"] if name in required]
-    if not merged["required"]:
-        del merged["required"]
-    return merged
+class _Merger:
+    """Makes one schema of a schema and the branches of its unions. References lead wherever they like, and as often: the work is
+    bounded, and what lies beyond the bounds is left out."""
 
+    def __init__(self, root: Wire) -> None:
+        self._root = root
+        self._work = 0
+        self.has_left_out = False
 
-def _branch(branch: Wire, root: Wire, seen: frozenset[str]) -> Wire:
-    """A branch of a union, looked up when it is a reference into the same schema; a circle ends with nothing."""
-    reference = branch.get("$ref")
-    if not isinstance(reference, str):
-        return _merged(branch, root, seen)
-    target: Any = None if reference in seen else root
-    for name in reference.split("/")[1:]:
-        target = target.get(name) if isinstance(target, dict) else None
-    return _merged(target, root, seen | {reference}) if isinstance(target, dict) else {}
+    def merged(self, schema: Wire, depth: int = 0) -> Wire:
+        """`schema` with the properties of its branches. Only what every branch of a union requires stays required."""
+        merged: Wire = {name: value for name, value in schema.items() if name not in _UNIONS}
+        properties: Wire = {}
+        required = set(_names(schema))
+        for union in _UNIONS:
+            branches = [self._branch(branch, depth) for branch in _list(schema.get(union)) if isinstance(branch, dict)]
+            for branch in branches:
+                properties.update(_dict(branch.get("properties")))
+            needed = [set(_names(branch)) for branch in branches]
+            if needed:
+                required |= set.union(*needed) if union == "allOf" else set.intersection(*needed)
+        merged["properties"] = {**properties, **_dict(schema.get("properties"))}
+        merged["required"] = [name for name in merged["properties"] if name in required]
+        if not merged["required"]:
+            del merged["required"]
+        return merged
+
+    def _branch(self, branch: Wire, depth: int) -> Wire:
+        """A branch of a union, looked up when it is a reference into the same schema."""
+        target: Any = branch
+        if isinstance(branch.get("$ref"), str):
+            try:
+                target = referred_schema(self._root, branch["$ref"])
+            except LookupError:
+                target = None
+        if not isinstance(target, dict):
+            return {}
+        self._work += 1 + len(target) + len(_dict(target.get("properties"))) + len(_list(target.get("required")))
+        if depth == MAX_DEPTH or self._work > MAX_WORK:
+            self.has_left_out = True
+            return {}
+        return self.merged(target, depth + 1)
 
 
 def _names(schema: Wire) -> list[str]:

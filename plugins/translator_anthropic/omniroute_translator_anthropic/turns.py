@@ -20,7 +20,7 @@ __all__ = ["Turn", "build_turns", "ends_in_prefill", "system_blocks"]
 SYSTEM_ROLES = ("system", "developer")
 THINKING = ("thinking", "redacted_thinking")
 NO_RESULT = "(no result)"
-ORPHAN = "Result of a tool call that is no longer in this conversation:"
+LATE = "Result of an earlier tool call:"
 OPENING = "(The conversation begins with the assistant.)"
 
 
@@ -144,10 +144,10 @@ def _unused(call_id: str, ids: set[str]) -> str:
 
 def _as_text(result: Block, ledger: Ledger) -> list[Block]:
     """A result whose call is not in the turn before, as words and images of the user."""
-    ledger.approximated(result.pointer, "a result without its call was sent as text")
+    ledger.approximated(result.pointer, "a result that stands apart from its call was sent as text")
     content = result.wire["content"]
     inner = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    wires = [{"type": "text", "text": ORPHAN}, *(wire for wire in inner if wire.get("text") != "")]
+    wires = [{"type": "text", "text": LATE}, *(wire for wire in inner if wire.get("text") != "")]
     if len(wires) == 1:
         return []
     return [Block(pointer=result.pointer, wire=wire) for wire in wires]

@@ -49,8 +49,10 @@ def call(call_id="toolu_1", name="read", arguments='{"path":"a"}', **more):
 
 
 CALL_WIRE = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a"}}
+ASKED_WIRE = {"role": "assistant", "content": [CALL_WIRE]}
 RESULT = ToolResultPart(call_id="toolu_1", parts=(TextPart(text="noon"),))
 RESULT_WIRE = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "noon"}
+BARE_WIRE = {"type": "tool_result", "tool_use_id": "toolu_1"}
 
 TURNS = [
     pytest.param([HI_WIRE], [HI], id="text"),
@@ -490,14 +492,25 @@ INWARD = [
         id="a system turn in mid-conversation",
     ),
     pytest.param(
-        {"messages": [HI_WIRE, {"role": "user", "content": [{"type": "text", "text": "and?"}, RESULT_WIRE]}]},
-        {"messages": (HI, said("tool", RESULT), said("user", TextPart(text="and?")))},
+        {
+            "messages": [
+                HI_WIRE,
+                ASKED_WIRE,
+                {"role": "user", "content": [{"type": "text", "text": "and?"}, RESULT_WIRE]},
+            ]
+        },
+        {"messages": (HI, said("assistant", call()), said("tool", RESULT), said("user", TextPart(text="and?")))},
         id="results stand apart from the user's words",
     ),
     pytest.param(
-        {"messages": [HI_WIRE, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1"}]}]},
-        {"messages": (HI, said("tool", ToolResultPart(call_id="toolu_1")))},
+        {"messages": [HI_WIRE, ASKED_WIRE, {"role": "user", "content": [BARE_WIRE]}]},
+        {"messages": (HI, said("assistant", call()), said("tool", ToolResultPart(call_id="toolu_1")))},
         id="a result without content",
+    ),
+    pytest.param(
+        {"messages": [HI_WIRE, ASKED_WIRE, HI_WIRE, HI_WIRE, {"role": "user", "content": [BARE_WIRE]}]},
+        {"messages": (HI, said("assistant", call()), HI, HI, said("tool", ToolResultPart(call_id="toolu_1")))},
+        id="a result further from its call than the service takes",
     ),
     pytest.param(
         {"messages": [HI_WIRE, {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm"}]}]},
@@ -552,6 +565,41 @@ def test_the_input_of_a_call_stays_the_text_it_was(translator):
     [
         pytest.param({"messages": [HI_WIRE, {"role": "tool", "content": "x"}]}, "/messages/1/role", id="role tool"),
         pytest.param({"messages": [{"content": "x"}]}, "/messages/0/role", id="no role"),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [HI_WIRE["content"][0], RESULT_WIRE]}]},
+            "/messages/0/content/1/tool_use_id",
+            id="a result without a call",
+        ),
+        pytest.param(
+            {
+                "messages": [
+                    ASKED_WIRE,
+                    {"role": "user", "content": [RESULT_WIRE, {**RESULT_WIRE, "tool_use_id": "t2"}]},
+                ]
+            },
+            "/messages/1/content/1/tool_use_id",
+            id="a result of another call",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [RESULT_WIRE]}, ASKED_WIRE]},
+            "/messages/0/content/0/tool_use_id",
+            id="a result before its call",
+        ),
+        pytest.param(
+            {"tools": [READ, {"name": "b", "input_schema": {"$ref": "#"}}]},
+            "/tools/1/input_schema/$ref",
+            id="a schema that is itself",
+        ),
+        pytest.param(
+            {"output_config": {"format": {"type": "json_schema", "schema": {"not": {"$ref": "#"}}}}},
+            "/output_config/format/schema/not/$ref",
+            id="an answer's schema that is itself",
+        ),
+        pytest.param(
+            {"output_format": {"type": "json_schema", "schema": [SCHEMA]}},
+            "/output_format/schema",
+            id="an answer's schema that is a list",
+        ),
         pytest.param({"messages": [7]}, "/messages/0", id="a number for a message"),
         pytest.param({"messages": [{"role": "user", "content": 7}]}, "/messages/0/content", id="content 7"),
         pytest.param(

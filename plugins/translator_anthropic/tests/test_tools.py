@@ -1,3 +1,5 @@
+import time
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -16,6 +18,8 @@ from omniroute.api import (
 )
 from omniroute_translator_anthropic import AnthropicTranslator
 
+LONGEST_S = 2.0
+"""For one request, on a machine that is busy with other things; without a bound it would be hours."""
 ASK = Message(role="user", parts=(TextPart(text="go"),))
 
 
@@ -72,7 +76,7 @@ POINT = {"type": "object", "properties": {"city": {"type": "string"}, "lat": {"t
                 "type": "object",
                 "properties": {"city": {"type": "string"}},
             },
-            ["approximated /tools/0/parameters"],
+            ["approximated /tools/0/parameters"] * 2,
             id="references, one of them a circle",
         ),
     ],
@@ -82,6 +86,31 @@ def test_a_tools_schema_is_an_object_without_unions_at_its_root(encode, paramete
     sent, lost = encode(asked(tools=(tool,)))
     assert sent["tools"] == [{"name": "read", "input_schema": schema}]
     assert lost == losses
+
+
+def branches(count, last, *, times):
+    """Branches in branches: each leads to the next, several times."""
+    names = [f"#/$defs/{at}" for at in range(count)]
+    inner = {str(at): {"allOf": [{"$ref": name}] * times} for at, name in enumerate(names[1:])}
+    return {"allOf": [{"$ref": names[0]}], "$defs": {**inner, str(count - 1): last}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        pytest.param(branches(5000, ADDRESS, times=1), id="further than Python's stack goes"),
+        pytest.param(branches(30, ADDRESS, times=2), id="more ways than anybody can go"),
+        pytest.param(
+            branches(3, {"properties": {str(at): {} for at in range(10_000)}}, times=1000), id="a large one often"
+        ),
+    ],
+)
+def test_what_branches_beyond_all_measure_is_left_out_with_a_loss(encode, schema):
+    began = time.monotonic()
+    sent, lost = encode(asked(tools=(Tool(name="read", parameters=raw({**schema, "properties": {"own": {}}})),)))
+    assert time.monotonic() - began < LONGEST_S
+    assert sent["tools"][0]["input_schema"]["properties"]["own"] == {}
+    assert lost == ["approximated /tools/0/parameters"] * 2
 
 
 def test_a_schema_that_fits_is_sent_to_the_byte(translator):

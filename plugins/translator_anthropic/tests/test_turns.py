@@ -101,7 +101,7 @@ HISTORIES = [
     pytest.param(
         [said("user", "a"), said("tool", result("c9", "lost")), said("assistant", "b"), said("user", "c")],
         [
-            user("a", "Result of a tool call that is no longer in this conversation:", "lost"),
+            user("a", "Result of an earlier tool call:", "lost"),
             assistant("b"),
             user("c"),
         ],

@@ -20,6 +20,7 @@ from omniroute.api import (
     TextPart,
     Tool,
     ToolChoice,
+    check_schema,
 )
 from omniroute_translator_gemini.head import (
     WRAPPER,
@@ -35,7 +36,7 @@ from omniroute_translator_gemini.history import History
 from omniroute_translator_gemini.parts import read_part
 from omniroute_translator_gemini.schema import json_schema
 from omniroute_translator_gemini.thinking import read_reasoning, reasoning_places
-from omniroute_translator_gemini.wire import DIALECT, STRING, STRINGS, Fields, Malformed, Wire, dump, is_object, read
+from omniroute_translator_gemini.wire import DIALECT, STRING, STRINGS, Fields, Malformed, Wire, dump, read
 
 __all__ = ["CONFIG", "TOOL_CONFIG", "decode_request"]
 
@@ -180,8 +181,8 @@ def _function(fields: Fields) -> Tool:
         raise Malformed(fields.at("name"), "a function needs a name")
     description = fields.take("description", STRING)
     parameters = fields.take_raw("parametersJsonSchema")
-    if parameters is not None and not is_object(parameters):
-        raise Malformed(fields.at("parametersJsonSchema"), "Expected an object")
+    if parameters is not None:
+        check_schema(parameters, fields.at("parametersJsonSchema"))
     places = fields.spelt(fields.pointer)
     places["parameters"] = places.get("parametersJsonSchema", "/parametersJsonSchema") if parameters else "/parameters"
     own = fields.take_raw("parameters")
@@ -232,8 +233,8 @@ def _format(config: Fields) -> ResponseFormat | None:
     own = config.take_raw("responseSchema")
     name = next((name for name in _JSON_SCHEMAS if name in config), None)
     schema = config.take_raw(name) if name else None
-    if schema is not None and not is_object(schema):
-        raise Malformed(config.at(str(name)), "Expected an object")
+    if schema is not None:
+        check_schema(schema, config.at(str(name)))
     config.take_raw("responseMimeType")
     if schema is None and own is not None:
         schema = json_schema(own, config.at("responseSchema"))

@@ -63,7 +63,7 @@ _CONFIG: Mapping[str, msgspec.json.Decoder[Any]] = {
 def invalid(error: Malformed) -> InvalidRequest:
     """The client's fault, with the pointer to it."""
     pointer = error.pointer
-    return InvalidRequest(str(error), param=pointer or None, fix=FIXES.get(pointer))
+    return InvalidRequest(str(error), param=pointer or None, fix=error.fix or FIXES.get(pointer))
 
 
 def model_of(params: Mapping[str, str]) -> str:

@@ -110,6 +110,7 @@ class History:
             raise Malformed(
                 f"{pointer}/functionResponse",
                 f"this result answers no call: no functionCall of {result.name!r} before it is still open",
+                fix="send the model's turn that made the call, or leave the result out",
             )
         return msgspec.structs.replace(result, call_id=waiting.popleft())
 

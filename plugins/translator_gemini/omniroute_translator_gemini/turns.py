@@ -20,7 +20,7 @@ from omniroute_translator_gemini.wire import Wire
 __all__ = ["Turn", "build_turns", "system_pieces"]
 
 NO_RESULT = "(no result)"
-ORPHAN = "Result of a tool call that is no longer in this conversation:"
+LATE = "Result of an earlier tool call:"
 OPENING = "(The conversation begins with the assistant.)"
 
 
@@ -152,11 +152,11 @@ def _unused(call_id: str, ids: dict[str, int]) -> str:
 
 def _as_text(result: Piece, ledger: Ledger) -> list[Piece]:
     """A result whose call is not in the turn before, as words and images of the user."""
-    ledger.approximated(result.pointer, "a result without its call was sent as text")
+    ledger.approximated(result.pointer, "a result that stands apart from its call was sent as text")
     wires = [*result.wire["functionResponse"].get("parts", ()), *result.after]
     if result.said:
         wires.insert(0, {"text": result.said})
-    return [Piece(pointer=result.pointer, wire=wire) for wire in ({"text": ORPHAN}, *wires)] if wires else []
+    return [Piece(pointer=result.pointer, wire=wire) for wire in ({"text": LATE}, *wires)] if wires else []
 
 
 # --- signatures -------------------------------------------------------------------------------------------------------

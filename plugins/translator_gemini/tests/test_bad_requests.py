@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from omniroute.api import InvalidRequest
+from omniroute.api import MAX_SCHEMA_BYTES, InvalidRequest
 from omniroute_translator_gemini.schema import MAX_BYTES
 
 HI = {"role": "user", "parts": [{"text": "hi"}]}
@@ -75,6 +75,31 @@ def parts(*items, role="user"):
             "/tools/0/functionDeclarations/0/parameters",
             id="a schema that is a list",
         ),
+        pytest.param(
+            {"tools": [{"functionDeclarations": [{"name": "a", "parametersJsonSchema": {"$ref": "#"}}]}]},
+            "/tools/0/functionDeclarations/0/parametersJsonSchema/$ref",
+            id="a schema that is itself",
+        ),
+        pytest.param(
+            {
+                "tools": [
+                    {
+                        "function_declarations": [
+                            {
+                                "name": "a",
+                                "parameters": {
+                                    "type": "OBJECT",
+                                    "properties": {"any_of": {"any_of": [{"type": "STRING"}, {"ref": "#/defs/a"}]}},
+                                    "defs": {"a": {"any_of": [{"type": "STRING"}, {"ref": "#/defs/a"}]}},
+                                },
+                            }
+                        ]
+                    }
+                ]
+            },
+            "/tools/0/function_declarations/0/parameters/defs/a/any_of/1/ref",
+            id="the same in the dialect's own spelling",
+        ),
         pytest.param({"tools": ["search"]}, "/tools/0", id="a tool that is a text"),
         pytest.param({"generationConfig": {"candidateCount": 2}}, "/generationConfig/candidateCount", id="two answers"),
         pytest.param(
@@ -91,6 +116,16 @@ def parts(*items, role="user"):
             {"generationConfig": {"responseJsonSchema": "x"}},
             "/generationConfig/responseJsonSchema",
             id="a text for a schema of the answer",
+        ),
+        pytest.param(
+            {"generation_config": {"response_schema": {"items": {"ref": "#/items"}}}},
+            "/generation_config/response_schema/items/ref",
+            id="a schema of the answer that is itself",
+        ),
+        pytest.param(
+            {"generationConfig": {"responseSchema": {"anyOf": [{}], "any_of": [{}, {"ref": "#"}]}}},
+            "/generationConfig/responseSchema/anyOf/1/$ref",
+            id="one that says a keyword in both spellings",
         ),
     ],
 )
@@ -109,9 +144,20 @@ def test_long_histories_are_looked_through_in_one_pass(decode):
     assert caught.value.param == "/contents/2/parts/20000/functionResponse"
 
 
-def test_a_schema_beyond_all_measure_is_refused(decode, translator):
-    huge = {"type": "object", "properties": {"a": {"type": "string", "description": "x" * 5_000_000}}}
-    request = decode(tools=[{"functionDeclarations": [{"name": "a"}, {"name": "b", "parametersJsonSchema": huge}]}])
+def long(size):
+    return {"type": "object", "properties": {"a": {"type": "string", "description": "x" * size}}}
+
+
+@pytest.mark.parametrize("field", ["parameters", "parametersJsonSchema"])
+def test_a_schema_beyond_all_measure_is_refused(decode, field):
+    with pytest.raises(InvalidRequest, match=str(MAX_SCHEMA_BYTES)) as caught:
+        decode(tools=[{"functionDeclarations": [{"name": "a"}, {"name": "b", field: long(5_000_000)}]}])
+    assert caught.value.param == f"/tools/0/functionDeclarations/1/{field}"
+
+
+def test_no_schema_is_sent_that_is_longer_than_the_service_takes(decode, translator):
+    schema = long(MAX_BYTES)
+    request = decode(tools=[{"functionDeclarations": [{"name": "a"}, {"name": "b", "parametersJsonSchema": schema}]}])
     with pytest.raises(InvalidRequest) as caught:
         translator.encode_request(request)
     assert caught.value.param == "/tools/1/parameters"

@@ -149,7 +149,7 @@ def model(*parts):
             [
                 user(
                     {"text": "hi"},
-                    {"text": "Result of a tool call that is no longer in this conversation:"},
+                    {"text": "Result of an earlier tool call:"},
                     {"text": "lost"},
                     PNG_WIRE,
                 )

@@ -2,7 +2,7 @@
 
 Every assistant message with tool calls is followed at once by one tool message per call. Tool messages carry text only, so
 the images of results follow in a user message after all of them. Histories a client has cut are mended: a call without
-result gets one that says so, a result without call becomes the user's words.
+result gets one that says so, a result that stands apart from its call becomes the user's words.
 """
 
 from collections.abc import Iterator, Sequence
@@ -105,7 +105,7 @@ class MessagesOut:
             match part:
                 case ToolResultPart():
                     if (position, index) not in self._answered:
-                        content += self._orphan(part, here)
+                        content += self._late(part, here)
                 case TextPart() | ImagePart() | FilePart() | AudioPart():
                     report(part, here, self._losses)
                     if (wire := user_wire(part, here, self._losses)) is not None:
@@ -115,8 +115,10 @@ class MessagesOut:
         name = message.name if message.role == "user" else None
         yield UserWire(content=plain(content), name=name)
 
-    def _orphan(self, part: ToolResultPart, at: str) -> list[UserPartWire]:
-        self._losses.append(Loss(pointer=at, kind="approximated", reason="a result without its call is sent as text"))
+    def _late(self, part: ToolResultPart, at: str) -> list[UserPartWire]:
+        self._losses.append(
+            Loss(pointer=at, kind="approximated", reason="a result that stands apart from its call was sent as text")
+        )
         wires = (user_wire(inner, f"{at}/content/{index}", self._losses) for index, inner in enumerate(part.parts))
         return [wire for wire in wires if wire is not None]
 

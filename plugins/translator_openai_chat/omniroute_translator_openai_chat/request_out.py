@@ -93,7 +93,7 @@ class RequestOut:
             )
         messages = MessagesOut(request.messages, self._names, self._custom, self._losses).encode()
         if not messages:
-            raise InvalidRequest("there is nothing to send: every message is empty", param="messages")
+            raise InvalidRequest("/messages: no message holds anything that could be sent", param="/messages")
         body: dict[str, Any] = {
             "model": request.model,
             "messages": messages,

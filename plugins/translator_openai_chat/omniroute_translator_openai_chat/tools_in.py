@@ -4,7 +4,6 @@ A form this dialect's canonical home has no word for (an allow-list of tools, a 
 an upstream of the same dialect gets it as it was written.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -12,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from omniroute.api import InvalidRequest, ResponseFormat, Source, Tool, ToolChoice
-from omniroute_translator_openai_chat.invalid import decode, refusal
+from omniroute_translator_openai_chat.invalid import check_schema, decode, refusal
 from omniroute_translator_openai_chat.parts_in import cache_mark, is_set
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
@@ -37,7 +36,6 @@ CUSTOM_FIELDS = {"declaration": "", **{name: f"/custom/{name}" for name in Custo
 LEGACY_FIELDS = {"legacy": ""}
 """Canonical fields of a tool → where they stand in its declaration."""
 
-OBJECT = re.compile(rb"\s*\{")
 Mode: TypeAlias = Literal["auto", "none", "required", "tool"]
 MODES: dict[str, Mode] = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 
@@ -83,8 +81,8 @@ def tool_of(tool: ToolWire, declaration: Raw, at: str) -> Tool:
 
 def function_tool(function: FunctionWire, at: str, own: dict[str, Any], source: Source) -> Tool:
     parameters = function.parameters if is_set(function.parameters) else None
-    if parameters is not None and not OBJECT.match(memoryview(parameters)):
-        raise refusal(f"{at}/parameters", "expected a JSON schema, which is an object")
+    if parameters is not None:
+        check_schema(parameters, f"{at}/parameters")
     return Tool(
         name=function.name,
         description=function.description,
@@ -141,11 +139,14 @@ def response_format_of(raw: Raw, extensions: dict[str, Raw]) -> ResponseFormat |
             if wanted is UNSET:
                 at = "/response_format/json_schema"
                 raise InvalidRequest(f"{at} is missing", fix="give name and schema", param=at)
+            schema = wanted.schema if is_set(wanted.schema) else None
+            if schema is not None:
+                check_schema(schema, "/response_format/json_schema/schema")
             return ResponseFormat(
                 kind="json_schema",
                 name=wanted.name,
                 description=wanted.description,
-                schema=wanted.schema if is_set(wanted.schema) else None,
+                schema=schema,
                 strict=wanted.strict,
             )
         case _:

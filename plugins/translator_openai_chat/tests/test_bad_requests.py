@@ -163,6 +163,21 @@ CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{
             "/tools/0/function/parameters",
             id="schema as a list",
         ),
+        pytest.param(
+            {"tools": [TOOL, {"type": "function", "function": {"name": "f", "parameters": {"$ref": "#"}}}]},
+            "/tools/1/function/parameters/$ref",
+            id="schema that is itself",
+        ),
+        pytest.param(
+            {"functions": [{"name": "f", "parameters": {"not": {"$ref": "#"}}}]},
+            "/functions/0/parameters/not/$ref",
+            id="the same in a legacy function",
+        ),
+        pytest.param(
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": "x"}}},
+            "/response_format/json_schema/schema",
+            id="an answer's schema as a text",
+        ),
         pytest.param({"tool_choice": "maybe"}, "tool_choice", id="tool_choice"),
         pytest.param({"tool_choice": {"type": "function"}}, "/tool_choice/function", id="choice of nothing"),
         pytest.param({"reasoning_effort": "huge"}, "reasoning_effort", id="effort"),

@@ -573,7 +573,7 @@ def test_a_name_made_to_look_like_a_substitute_stays_distinct():
 def test_a_request_in_which_nobody_says_anything_is_refused():
     with pytest.raises(InvalidRequest) as caught:
         TRANSLATOR.encode_request(request(said("user", "")))
-    assert caught.value.param == "messages"
+    assert caught.value.param == "/messages"
 
 
 def test_a_stored_answer_cannot_be_continued():

@@ -2,7 +2,7 @@
 
 from omniroute.api import BodyReader
 
-__all__ = ["check_base64", "data_url", "decode", "refusal"]
+__all__ = ["check_base64", "check_schema", "data_url", "decode", "refusal"]
 
 FIXES = {
     "role": "roles are system, developer, user and assistant",
@@ -15,3 +15,4 @@ decode = _READER.decode
 refusal = _READER.refusal
 data_url = _READER.data_url
 check_base64 = _READER.check_base64
+check_schema = _READER.check_schema

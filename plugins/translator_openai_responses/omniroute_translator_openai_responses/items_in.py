@@ -109,9 +109,12 @@ class Item(NamedTuple):
     """Pointer."""
 
 
-def decode_input(raw: Raw, instructions: str | None, tools: Tools, losses: list[Loss]) -> tuple[Message, ...]:
-    """`tools` learns those that come as items, and then knows what the calls here are called elsewhere."""
-    history = History(tools, losses)
+def decode_input(
+    raw: Raw, instructions: str | None, tools: Tools, losses: list[Loss], *, is_continued: bool
+) -> tuple[Message, ...]:
+    """`tools` learns those that come as items, and then knows what the calls here are called elsewhere. `is_continued`: the input
+    goes on from an answer that the upstream has stored, where its calls may stand."""
+    history = History(tools, losses, is_continued=is_continued)
     if instructions:
         source = Source("/instructions")
         history.say("system", [TextPart(text=instructions, source=source)], source)
@@ -159,11 +162,13 @@ def read(decoder: "msgspec.json.Decoder[W]", item: Item, losses: list[Loss]) -> 
 
 
 class History:
-    """Collects messages."""
+    """Collects messages; knows which calls there have been."""
 
-    def __init__(self, tools: Tools, losses: list[Loss]) -> None:
+    def __init__(self, tools: Tools, losses: list[Loss], *, is_continued: bool) -> None:
         self._tools = tools
         self._losses = losses
+        self._is_continued = is_continued
+        self._called: set[str] = set()
         self._turns: list[tuple[Role, list[Part], Source]] = []
         self._of_calls: dict[str, dict[str, dict[str, Any]]] = {}
         """call id → what another dialect had attached to the call."""
@@ -185,6 +190,7 @@ class History:
             case "additional_tools":
                 pass  # declared before
             case kind if kind in ASSISTANTS:
+                self._called |= names_of(item)
                 self._join("assistant", [opaque(item.raw, Source(item.at, OPAQUE_FIELDS))], item.at)
             case kind if kind in USERS:
                 self.say("user", [opaque(item.raw, Source(item.at, OPAQUE_FIELDS))], Source(item.at))
@@ -214,11 +220,18 @@ class History:
         if space is not None and name != wire.name and not self._tools.is_declared(space, wire.name):
             metadata = {DIALECT: {"namespace": Place(name=wire.name, namespace=space)}}
         call = ToolCallPart(id=wire.call_id, name=name, arguments=arguments, provider_metadata=metadata, source=source)
+        self._called.add(wire.call_id)
         self._join("assistant", [call], source.pointer)
 
     def _result(self, wire: CallOutputWire, at: str) -> None:
         name = self._tools.name_of(wire.namespace, wire.name) if wire.name else None
         parts = parts_of(wire.output, f"{at}/output", self._losses)
+        if wire.call_id not in self._called and not self._is_continued:
+            raise InvalidRequest(
+                f"{at}/call_id answers no call: {wire.call_id[:80]!r} is the call_id of no item before it",
+                fix="send the item that made the call, or leave the output out",
+                param=f"{at}/call_id",
+            )
         carried_parts = tuple(part for part in parts if isinstance(part, TextPart | ImagePart | FilePart))
         result = ToolResultPart(call_id=wire.call_id, name=name, parts=carried_parts, source=Source(at))
         self._join("tool", [result], at)
@@ -264,6 +277,12 @@ def in_phase(part: Part, phase: str | None, at: str) -> Part:
     metadata = {**part.provider_metadata, DIALECT: own}
     inside = part.source.pointer.removeprefix(at) if part.source else ""
     return msgspec.structs.replace(part, provider_metadata=metadata, source=Source(at, {"": inside, "phase": "/phase"}))
+
+
+def names_of(item: Item) -> set[str]:
+    """What an output may name a call by that only this dialect knows: clients answer a shell's with one of a function."""
+    named = [item.fields.get("call_id", Raw()), item.fields.get("id", Raw())]
+    return {decode(TEXT, name, item.at) for name in named if first_of(name) == '"'}
 
 
 def opaque(raw: Raw, source: Source | None = None) -> TextPart:

@@ -1,9 +1,9 @@
 """Canonical messages to `input` items: valid for the service whatever the history looks like.
 
 Every call is followed by one output of its `call_id`. Histories a client has cut are mended: a call without result gets one
-that says so, a result without call becomes the user's words. (Where an answer is continued that the upstream stored, calls
-and results may stand there, and nothing is mended.) Reasoning goes back only to where its `encrypted_content` came from, and
-never last in a turn, where the service refuses it.
+that says so, a result that stands apart from its call becomes the user's words. (Where an answer is continued that the upstream
+stored, calls and results may stand there, and nothing is mended.) Reasoning goes back only to where its `encrypted_content` came
+from, and never last in a turn, where the service refuses it.
 """
 
 from collections import deque
@@ -116,7 +116,7 @@ class ItemsOut:
                         is_custom = self._tools.is_custom(part.name or "")
                         yield self._output(part, fit_id(part.call_id), here, is_custom=is_custom)
                     else:
-                        content += self._orphan(part, here)
+                        content += self._late(part, here)
                 case TextPart() | ImagePart() | FilePart() | AudioPart():
                     if (item := own_item(part)) is not None:
                         yield from spoken(role, content)
@@ -130,8 +130,8 @@ class ItemsOut:
                     self._drop(here, f"{DIALECT} takes it from the assistant only")
         yield from spoken(role, content)
 
-    def _orphan(self, part: ToolResultPart, at: str) -> list[Any]:
-        self._approximate(at, "a result without its call is sent as text")
+    def _late(self, part: ToolResultPart, at: str) -> list[Any]:
+        self._approximate(at, "a result that stands apart from its call was sent as text")
         wires = (content_wire(inner, f"{at}/content/{index}", self._losses) for index, inner in enumerate(part.parts))
         return [wire for wire in wires if wire is not None]
 

@@ -78,7 +78,7 @@ def decode_request(body: bytes, headers: Headers) -> ChatRequest:
     }
     tools = Tools(losses)
     tools.declare(wire.tools, "/tools")
-    messages = decode_input(wire.input, wire.instructions, tools, losses)
+    messages = decode_input(wire.input, wire.instructions, tools, losses, is_continued=bool(wire.previous_response_id))
     return ChatRequest(
         model=wire.model,
         messages=messages,

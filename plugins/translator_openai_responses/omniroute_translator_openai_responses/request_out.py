@@ -69,7 +69,7 @@ class RequestOut:
         tools = self._declared(items)
         woven = {"tool_choice"} if request.stream else {"tool_choice", "stream_options"}
         if not items and request.previous_response_id is None:
-            raise InvalidRequest("there is nothing to send: every message is empty", param="messages")
+            raise InvalidRequest("/messages: no message holds anything that could be sent", param="/messages")
         fields: dict[str, Any] = {
             "model": request.model,
             "instructions": instructions,

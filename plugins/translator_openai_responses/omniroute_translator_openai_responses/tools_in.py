@@ -4,7 +4,6 @@ Tools come at the top or in `additional_tools` items of the input, alone or in n
 each remembers its place. A form that has no canonical home (an allow-list of tools, a grammar) rides along as an extension.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -12,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from omniroute.api import InvalidRequest, Loss, ResponseFormat, Source, Tool, ToolChoice, short_digest
-from omniroute_translator_openai_responses.invalid import decode, refusal
+from omniroute_translator_openai_responses.invalid import check_schema, decode, refusal
 from omniroute_translator_openai_responses.names import flat_name
 from omniroute_translator_openai_responses.parts_in import is_set
 from omniroute_translator_openai_responses.wire import DIALECT, FormatWire, Place, RequestWire, ToolChoiceWire, ToolWire
@@ -23,7 +22,6 @@ FIELDS = msgspec.json.Decoder(dict[str, Raw])
 TOOL_CHOICE = msgspec.json.Decoder(str | ToolChoiceWire)
 FORMAT = msgspec.json.Decoder(FormatWire)
 
-OBJECT = re.compile(rb"\s*\{")
 Mode: TypeAlias = Literal["auto", "none", "required"]
 MODES: dict[str, Mode] = {"auto": "auto", "none": "none", "required": "required"}
 CANONICAL = {
@@ -120,8 +118,8 @@ def callable_tool(tool: ToolWire, declaration: Raw, place: Place | None, name: s
             source=Source(at, ELSEWHERE),
         )
     parameters = tool.parameters if is_set(tool.parameters) else None
-    if parameters is not None and not OBJECT.match(memoryview(parameters)):
-        raise refusal(f"{at}/parameters", "expected a JSON schema, which is an object")
+    if parameters is not None:
+        check_schema(parameters, f"{at}/parameters")
     return Tool(
         name=name,
         description=tool.description,
@@ -166,11 +164,14 @@ def text_of(raw: Raw, extensions: dict[str, Raw]) -> ResponseFormat | None:
         case "json_object":
             return ResponseFormat(kind="json_object")
         case "json_schema":
+            schema = wanted.schema if is_set(wanted.schema) else None
+            if schema is not None:
+                check_schema(schema, "/text/format/schema")
             return ResponseFormat(
                 kind="json_schema",
                 name=wanted.name,
                 description=wanted.description,
-                schema=wanted.schema if is_set(wanted.schema) else None,
+                schema=schema,
                 strict=wanted.strict,
             )
         case _:

@@ -74,6 +74,32 @@ BODIES = [
         "/input/0/output/0/type",
         id="an unknown part in an output",
     ),
+    pytest.param(one(type="function_call_output", call_id="c", output="x"), "/input/0/call_id", id="an orphan output"),
+    pytest.param(
+        {"input": [CALL, {"type": "custom_tool_call_output", "call_id": "d", "output": "x"}]},
+        "/input/1/call_id",
+        id="an output of another call",
+    ),
+    pytest.param(
+        {"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}, CALL]},
+        "/input/0/call_id",
+        id="an output before its call",
+    ),
+    pytest.param(
+        {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f", "parameters": []}]}]},
+        "/tools/0/tools/0/parameters",
+        id="a schema that is a list",
+    ),
+    pytest.param(
+        {"tools": [{"type": "function", "name": "f", "parameters": {"$ref": "#"}}]},
+        "/tools/0/parameters/$ref",
+        id="a schema that is itself",
+    ),
+    pytest.param(
+        {"text": {"format": {"type": "json_schema", "name": "a", "schema": {"allOf": [{"$ref": "#"}]}}}},
+        "/text/format/schema/allOf/0/$ref",
+        id="an answer's schema that is itself",
+    ),
     pytest.param(one(type="reasoning", summary="x"), "/input/0/summary", id="a summary of a wrong type"),
     pytest.param(user({"type": "made_up"}), "/input/0/content/0/type", id="an unknown part"),
     pytest.param(user({"type": "input_text"}), "/input/0/content/0/text", id="text without text"),
@@ -113,6 +139,28 @@ def test_a_bad_body_is_pointed_at(fields, param):
         TRANSLATOR.decode_request(json.dumps({"model": "m", "input": "hi", **fields}).encode(), {}, NO_HEADERS)
     assert caught.value.param == param
     assert caught.value.message
+
+
+def test_an_orphan_output_says_what_to_do():
+    body = {"model": "m", **one(type="function_call_output", call_id="gone", output="x")}
+    with pytest.raises(InvalidRequest, match="answers no call: 'gone'") as caught:
+        TRANSLATOR.decode_request(json.dumps(body).encode(), {}, NO_HEADERS)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"previous_response_id": "resp_1"}, id="a call the upstream has stored"),
+        pytest.param({"input": [{"type": "local_shell_call", "call_id": "c", "id": "lsh_1"}]}, id="a shell's call"),
+        pytest.param({"input": [{"type": "local_shell_call", "call_id": None, "id": "c"}]}, id="one by its own id"),
+    ],
+)
+def test_an_output_may_answer_what_only_this_dialect_knows(fields):
+    answered = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    body = {"model": "m", **fields, "input": [*fields.get("input", []), answered]}
+    request = TRANSLATOR.decode_request(json.dumps(body).encode(), {}, NO_HEADERS)
+    assert [part.call_id for message in request.messages if message.role == "tool" for part in message.parts] == ["c"]
 
 
 def test_half_a_surrogate_pair_is_explained():

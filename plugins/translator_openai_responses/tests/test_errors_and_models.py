@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from openai.types import Model
 
 from omniroute.api import (
     AuthenticationFailed,
@@ -12,7 +11,6 @@ from omniroute.api import (
     InternalError,
     InvalidRequest,
     ListedModel,
-    ModelFacts,
     ModelNotFound,
     NoCandidate,
     Overloaded,
@@ -22,6 +20,8 @@ from omniroute.api import (
     StreamBroken,
     UpstreamGarbled,
     Usage,
+    encode_model_list,
+    encode_model_list_entry,
 )
 from omniroute_translator_openai_responses import OpenAIResponses
 
@@ -64,71 +64,15 @@ def test_retry_after_is_whole_seconds_and_at_least_one(seconds, header):
     assert TRANSLATOR.encode_error(error, "").headers == {"retry-after": header}
 
 
-FULL = ListedModel(id="p/big", provider="p", name="Big", created_s=7, context_tokens=128_000, max_output_tokens=16_000)
-FULL_WIRE = {
-    "id": "p/big",
-    "object": "model",
-    "created": 7,
-    "owned_by": "p",
-    "name": "Big",
-    "context_window": 128_000,
-    "max_output_tokens": 16_000,
-}
-BARE = ListedModel(id="always-on", provider="omniroute", kind="combo")
-BARE_WIRE = {"id": "always-on", "object": "model", "created": 0, "owned_by": "omniroute"}
-
-
-def test_models_are_listed_with_what_is_known():
-    listed = json.loads(TRANSLATOR.encode_models([FULL, BARE]))
-    assert listed == {"object": "list", "data": [FULL_WIRE, BARE_WIRE]}
-    for model in listed["data"]:
-        Model.model_validate(model, strict=True)
-    assert json.loads(TRANSLATOR.encode_model(FULL)) == FULL_WIRE
-
-
-@pytest.mark.parametrize(
-    ("entry", "facts"),
-    [
-        pytest.param({}, {}, id="an id alone"),
-        pytest.param({"object": "model", "created": 7, "owned_by": "x"}, {"created_s": 7}, id="the official form"),
-        pytest.param({"context_length": 8192, "name": "M"}, {"context_tokens": 8192, "name": "M"}, id="context_length"),
-        pytest.param({"max_model_len": 4096}, {"context_tokens": 4096}, id="max_model_len"),
-        pytest.param(
-            {"context_window": 1, "max_output_tokens": 2}, {"context_tokens": 1, "max_output_tokens": 2}, id="our own"
-        ),
-        pytest.param({"top_provider": {"max_completion_tokens": 9}}, {"max_output_tokens": 9}, id="nested"),
-        pytest.param(
-            {"created": 7.9, "context_length": None, "max_output_tokens": 0}, {"created_s": 7}, id="odd numbers"
-        ),
-        pytest.param({"pricing": {"prompt": "0"}, "architecture": {"modality": "text"}}, {}, id="anything else"),
-    ],
-)
-def test_an_upstreams_models_are_read_whatever_they_carry(entry, facts):
-    expected = (ModelFacts(id="m", **facts),)
-    assert (
-        tuple(TRANSLATOR.decode_models(json.dumps({"object": "list", "data": [{"id": "m", **entry}]}).encode()))
-        == expected
-    )
-    assert tuple(TRANSLATOR.decode_models(json.dumps([{"id": "m", **entry}]).encode())) == expected
-
-
-def test_our_own_list_reads_back():
-    assert tuple(TRANSLATOR.decode_models(TRANSLATOR.encode_models([FULL]))) == (
-        ModelFacts(id="p/big", name="Big", created_s=7, context_tokens=128_000, max_output_tokens=16_000),
-    )
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"5", b"{}", b'{"data":[{}]}', b'{"data":[{"id":5}]}', b'[{"id":"\xff"}]']
-)
-def test_a_list_that_is_none_is_garbled(body):
-    with pytest.raises(UpstreamGarbled):
-        TRANSLATOR.decode_models(body)
-
-
-def test_a_list_that_is_an_error_is_that_error():
-    with pytest.raises(CredentialRejected):
-        TRANSLATOR.decode_models(b'{"error":{"message":"x","code":"invalid_api_key"}}')
+def test_models_are_listed_and_read_as_most_services_do_it():
+    models = [
+        ListedModel(id="p/big", provider="p", context_tokens=128_000),
+        ListedModel(id="always-on", provider="omniroute", kind="combo"),
+    ]
+    assert TRANSLATOR.encode_models(models) == encode_model_list(models)
+    assert TRANSLATOR.encode_model(models[0]) == encode_model_list_entry(models[0])
+    read = TRANSLATOR.decode_models(TRANSLATOR.encode_models(models))
+    assert [(model.id, model.context_tokens) for model in read] == [("p/big", 128_000), ("always-on", None)]
 
 
 @pytest.mark.parametrize(

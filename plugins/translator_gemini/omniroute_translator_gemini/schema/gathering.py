@@ -4,13 +4,12 @@ In this order, and what comes first wins. A reference that leads back into itsel
 however references and branches are woven.
 """
 
-import re
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
-from omniroute.api import LossKind
+from omniroute.api import LossKind, referred_schema
 from omniroute_translator_gemini.wire import Wire
 
 __all__ = ["UNIONS", "Gathered", "Gatherer", "Note", "Place", "as_dict", "as_list"]
@@ -21,7 +20,6 @@ MAX_NOTES = 100
 UNIONS = ("anyOf", "oneOf")
 _GATHERED = frozenset({"$ref", "allOf", "properties", "required", "$defs", "definitions"})
 _ROOT = "#"
-_INDEX = re.compile(r"0|[1-9]\d{0,8}")
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,11 +142,13 @@ class Gatherer:
                 into.required.setdefault(name, f"{place.at}/required/{at}")
 
     def _follow(self, place: Place, reference: str, into: Gathered) -> None:
-        target, found = self._target(reference)
-        if not found:
+        try:
+            target = referred_schema(self._root, reference)
+        except LookupError:
             self.note(f"{place.at}/$ref", "approximated", "the reference leads nowhere in this schema")
             into.is_cut = True
-        elif reference in place.path:
+            return
+        if reference in place.path:
             self.note(
                 f"{place.at}/$ref", "approximated", "the schema refers back to itself; an open object stands here"
             )
@@ -158,21 +158,6 @@ class Gatherer:
         else:
             at, path = unquote(reference[1:]), place.path | {reference}
             self.add(Place(schema=target, at=at, path=path, depth=place.depth + 1), into)
-
-    def _target(self, reference: str) -> tuple[Any, bool]:
-        """What a JSON pointer into this very schema leads to, and whether it leads anywhere."""
-        if reference != _ROOT and not reference.startswith("#/"):
-            return None, False
-        target = self._root
-        for step in unquote(reference).split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, dict) and name in target:
-                target = target[name]
-            elif isinstance(target, list) and _INDEX.fullmatch(name) and int(name) < len(target):
-                target = target[int(name)]
-            else:
-                return None, False
-        return target, True
 
 
 def as_dict(value: Any) -> Wire:

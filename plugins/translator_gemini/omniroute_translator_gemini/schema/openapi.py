@@ -4,12 +4,14 @@ Types are written in upper case, null is a flag, counts may be strings, keywords
 `properties` are the user's and stay as they are. A schema that needs no change is returned as the very bytes it came in.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from omniroute_translator_gemini.wire import Malformed, Wire, camel_case, dump, is_object, read
+from omniroute.api import check_schema
+from omniroute_translator_gemini.wire import Malformed, Wire, camel_case, dump, read
 
 __all__ = ["json_schema"]
 
@@ -24,15 +26,39 @@ _NULL = {"type": "null"}
 
 
 def json_schema(schema: Raw, pointer: str) -> Raw:
-    """Raises `Malformed` when it is no object, or nested too deep."""
-    if not is_object(schema):
-        raise Malformed(pointer, "Expected an object")
+    """Raises `Malformed` for what `check_schema` refuses in either spelling, and when it is nested too deep."""
+    check_schema(schema, pointer)
     tree = read(_ANY, schema, pointer)
     try:
         converted = _converted(tree)
-        return schema if converted == tree else Raw(dump(converted))
+        if converted == tree:
+            return schema
     except RecursionError:
         raise Malformed(pointer, "the schema is nested too deep") from None
+    respelt = Raw(dump(converted))
+    try:
+        check_schema(respelt, pointer)
+    except Malformed as error:
+        below = error.pointer.removeprefix(pointer)
+        with suppress(LookupError, TypeError):  # one keyword in both spellings: the canonical one is as good a place
+            below = _as_written(tree, below)
+        raise Malformed(pointer + below, error.reason, fix=error.fix) from None
+    return respelt
+
+
+def _as_written(tree: Any, pointer: str) -> str:
+    """The pointer by the names that the client wrote."""
+    written = ""
+    for step in pointer.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(tree, list):
+            tree, written = tree[int(step)], f"{written}/{step}"
+        elif name in tree:
+            tree, written = tree[name], f"{written}/{step}"
+        else:
+            name = next((key for key in tree if _keyword(key) == name), name)
+            tree, written = tree[name], f"{written}/{name}"
+    return written
 
 
 def _converted(schema: Any) -> Any:
@@ -40,11 +66,15 @@ def _converted(schema: Any) -> Any:
         return schema
     wire: Wire = {}
     for written, value in schema.items():
-        keyword = camel_case(written)
-        keyword = _RENAMED.get(keyword, keyword)
+        keyword = _keyword(written)
         wire[keyword] = _value(keyword, value)
     nullable = wire.pop("nullable", None)
     return _with_null(wire) if nullable is True else wire
+
+
+def _keyword(written: str) -> str:
+    camel = camel_case(written)
+    return _RENAMED.get(camel, camel)
 
 
 def _value(keyword: str, value: Any) -> Any:

@@ -1,16 +1,22 @@
-"""Model lists, to clients and from upstreams."""
+"""The list of models that most services have: an object with `data`, of entries with an `id`. To clients, and from upstreams.
+
+What else an entry holds each server has put there in its own words. All that are known are read, and none is asked for.
+"""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
-from omniroute.api import ListedModel, ModelFacts, Price, UpstreamGarbled
-from omniroute_translator_openai_chat.errors import upstream_error
-from omniroute_translator_openai_chat.usage import whole
-from omniroute_translator_openai_chat.wire import Number, Problem
+from omniroute.contracts import ListedModel, ModelFacts, Price
+from omniroute.errors import UpstreamError, UpstreamGarbled
+from omniroute.toolbox.reports import reported
+
+__all__ = ["decode_model_list", "encode_model_list", "encode_model_list_entry"]
+
+Number: TypeAlias = int | float | None
 
 
 class TopProviderWire(Struct):
@@ -22,8 +28,6 @@ class ArchitectureWire(Struct):
 
 
 class ModelWire(Struct):
-    """Servers name the context window each in their own way; nobody has a word for it in the dialect itself."""
-
     id: str
     name: str | None = None
     created: Number = None
@@ -40,9 +44,18 @@ class ModelWire(Struct):
     pricing: Raw = Raw(b"null")
 
 
+class ProblemWire(Struct):
+    """Nothing is certain about the types: a report of a failure must not fail on them."""
+
+    message: Any = None
+    type: Any = None
+    code: Any = None
+    param: Any = None
+
+
 class ModelsWire(Struct):
     data: list[ModelWire] | None = None
-    error: Problem | str | None = None
+    error: ProblemWire | str | None = None
 
 
 MODELS = msgspec.json.Decoder(ModelsWire | list[ModelWire])
@@ -63,11 +76,12 @@ T = TypeVar("T")
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def encode_model(model: ListedModel) -> bytes:
+def encode_model_list_entry(model: ListedModel) -> bytes:
+    """One entry alone, as a client gets it that asks for one model."""
     return msgspec.json.encode(model_json(model))
 
 
-def encode_models(models: Sequence[ListedModel]) -> bytes:
+def encode_model_list(models: Sequence[ListedModel]) -> bytes:
     return msgspec.json.encode({"object": "list", "data": [model_json(model) for model in models]})
 
 
@@ -89,18 +103,25 @@ def model_json(model: ListedModel) -> dict[str, Any]:
     }
 
 
-def decode_models(body: bytes) -> Sequence[ModelFacts]:
+def decode_model_list(body: bytes) -> Sequence[ModelFacts]:
+    """Of an upstream; a bare list of entries will do. Raises `UpstreamGarbled`, or the error that came in its place."""
     try:
         found = MODELS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamGarbled("the upstream's model list cannot be read", why=str(error)) from error
     if isinstance(found, ModelsWire):
         if found.error is not None:
-            raise upstream_error(found.error)
+            raise problem_of(found.error)
         if found.data is None:
             raise UpstreamGarbled("the upstream's model list has no data")
         found = found.data
     return tuple(facts_of(model) for model in found if model.id)
+
+
+def problem_of(error: ProblemWire | str) -> UpstreamError:
+    if isinstance(error, str):
+        return reported(error, words=())
+    return reported(error.message, words=(error.code, error.type), code=error.code, param=error.param)
 
 
 def facts_of(model: ModelWire) -> ModelFacts:
@@ -158,4 +179,4 @@ def dollars(per_token: str | float | None) -> float | None:
 
 
 def count(value: Number) -> int | None:
-    return whole(value) or None
+    return (int(value) or None) if value and 0 < value < 2**63 else None
