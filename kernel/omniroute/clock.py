@@ -30,7 +30,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._task = task
         self._last_s: float | None = self._loop.time()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omniroute.contracts import (
@@ -281,6 +282,7 @@ def loss_header(losses: tuple[Loss, ...]) -> str:
     return text if len(text) <= MAX_LOSS_HEADER_CHARS else text[: MAX_LOSS_HEADER_CHARS - 1] + "…"
 
 
+@lru_cache(maxsize=1024)
 def _header_text(text: str) -> bytes:
     """Model ids and JSON pointers are the client's or an upstream's words: nothing but printable ASCII goes out."""
     return text.encode("ascii", "backslashreplace").translate(_VISIBLE)

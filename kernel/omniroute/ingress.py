@@ -52,7 +52,7 @@ def model_endpoint(
         exchange = Exchange(
             translator=translator,
             operation=operation,  # type: ignore[arg-type]  # checked when the registry was built
-            params={**heading.query, **found, **constant},
+            params={**heading.query, **found, **constant} if found or heading.query else constant,
             headers=heading.headers,
             request_id=request_id_of(heading.headers),
             send=send,

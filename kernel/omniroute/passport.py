@@ -42,7 +42,7 @@ def has_carrier(body: bytes, marks: Iterable[bytes] = MARKS) -> bool:
 
 
 def _holds(body: bytes, marks: Iterable[bytes]) -> bool:
-    return any(body.rfind(mark) >= 0 for mark in marks)  # `in` takes twice as long to find nothing in 100 kB
+    return max(map(body.rfind, marks), default=-1) >= 0  # `in` takes twice as long to find nothing in 100 kB
 
 
 Origin: TypeAlias = tuple[str, str]

@@ -44,6 +44,7 @@ __all__ = ["Pipeline"]
 
 log = get_logger(__name__)
 
+JSON = "application/json"
 STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 ESTIMATED = ((b"x-omniroute-estimated", b"true"),)
 STOPPED_READING = "client_stopped_reading"
@@ -287,7 +288,7 @@ class _Presence:
         self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(asyncio.get_running_loop())
         assert task is not None
         self._task = task
         if self._leaving is not None:
@@ -333,7 +334,7 @@ async def authenticate(
 def check_media_type(headers: Headers) -> None:
     """Raises `UnsupportedMediaType` for anything but plain JSON."""
     kind = headers.get("content-type")
-    if kind is None or kind.partition(";")[0].strip().lower() != "application/json":
+    if kind != JSON and (kind is None or kind.partition(";")[0].strip().lower() != JSON):
         raise UnsupportedMediaType(
             f"the content type is {ascii(kind) if kind else 'missing'}", fix="send content-type: application/json"
         )

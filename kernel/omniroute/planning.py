@@ -83,6 +83,9 @@ class Planner:
         draw: Callable[[], float],
     ) -> Iterator[Candidate]:
         assert exchange.head is not None
+        has_choice = len(route.overview.by_target) > 1
+        if not has_choice:
+            return self._router.candidates(route, None)
         context = RouteContext(
             combo="",
             session=exchange.head.session,
@@ -94,8 +97,7 @@ class Planner:
         found = self._router.candidates(route, context)
         if self._affinity is None:
             return found
-        has_choice = len(route.overview.by_target) > 1
-        reader = self._reader_of(exchange) if self._reader_of is not None and has_choice else None
+        reader = self._reader_of(exchange) if self._reader_of is not None else None
         following = exchange.following = self._affinity.follow(exchange, route, standing, reader=reader)
         return found if following is None else following.order(found)
 

@@ -9,11 +9,11 @@ SINGULAR = frozenset({b"authorization", b"x-api-key"})
 
 TAKEN = [
     pytest.param([], b"", {}, {}, id="nothing"),
-    pytest.param([(b"x-a", b"1")], b"alt=sse&x=", {b"x-a": b"1"}, {"alt": "sse", "x": ""}, id="each once"),
-    pytest.param([(b"x-beta", b"a"), (b"x-beta", b"b")], b"", {b"x-beta": b"a, b"}, {}, id="a list in two lines"),
-    pytest.param([(b"x-beta", b"a"), (b"x-beta", b"a")], b"", {b"x-beta": b"a"}, {}, id="the same twice"),
+    pytest.param([(b"x-a", b"1")], b"alt=sse&x=", {"x-a": "1"}, {"alt": "sse", "x": ""}, id="each once"),
+    pytest.param([(b"x-beta", b"a"), (b"x-beta", b"b")], b"", {"x-beta": "a, b"}, {}, id="a list in two lines"),
+    pytest.param([(b"x-beta", b"a"), (b"x-beta", b"a")], b"", {"x-beta": "a"}, {}, id="the same twice"),
     pytest.param(
-        [(b"x-api-key", b"k"), (b"x-api-key", b"k")], b"k=1&k=1", {b"x-api-key": b"k"}, {"k": "1"}, id="equal keys"
+        [(b"x-api-key", b"k"), (b"x-api-key", b"k")], b"k=1&k=1", {"x-api-key": "k"}, {"k": "1"}, id="equal keys"
     ),
 ]
 
@@ -21,7 +21,7 @@ TAKEN = [
 @pytest.mark.parametrize(("headers", "query", "values", "parameters"), TAKEN)
 def test_names_have_one_value(headers, query, values, parameters):
     heading = read_heading(headers, query, SINGULAR)
-    assert (dict(heading.headers.raw), dict(heading.query), heading.fault) == (values, parameters, None)
+    assert (heading.headers, dict(heading.query), heading.fault) == (values, parameters, None)
 
 
 REFUSED = [

@@ -11,10 +11,10 @@ from omniroute.ids import Randomness, new_ulid, sane_request_id
 @pytest.mark.parametrize(
     ("now_s", "random", "expected"),
     [
-        pytest.param(0.0, bytes(10), "0" * 26, id="all zero"),
-        pytest.param(2**48 / 1000 - 0.001, b"\xff" * 10, "7" + "Z" * 25, id="all ones"),
-        pytest.param(1469918176.385, bytes(10), "01ARYZ6S41" + "0" * 16, id="the time of the specification's example"),
-        pytest.param(0.0, b"\x00" * 9 + b"\x1f", "0" * 25 + "Z", id="last five bits"),
+        pytest.param(0.0, bytes(16), "0" * 26, id="all zero"),
+        pytest.param(2**48 / 1000 - 0.001, b"\xff" * 16, "7" + "Z" * 25, id="all ones"),
+        pytest.param(1469918176.385, bytes(16), "01ARYZ6S41" + "0" * 16, id="the time of the specification's example"),
+        pytest.param(0.0, b"\x00" * 15 + b"\x1f", "0" * 25 + "Z", id="last five bits"),
     ],
 )
 def test_a_ulid_is_time_then_randomness_in_crockfords_alphabet(now_s, random, expected):

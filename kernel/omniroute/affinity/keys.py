@@ -56,15 +56,12 @@ class SessionKeys:
         return self._digest(key_id, "", "thread", (answer_id.encode("utf-8", "surrogatepass"),))
 
     def _digest(self, key_id: str, route: str, kind: str, values: tuple[bytes | memoryview, ...]) -> bytes:
-        found = self._begun.copy()
-        found.update(f"{key_id}\0{route}\0{kind}".encode())
+        pieces: list[bytes | memoryview] = [f"{key_id}\0{route}\0{kind}".encode()]
         for value in values:
-            found.update(b"\0%d\0" % len(value))
-            if len(value) <= HEAD_BYTES + TAIL_BYTES:
-                found.update(value)
-            else:
-                found.update(value[:HEAD_BYTES])
-                found.update(value[-TAIL_BYTES:])
+            is_short = len(value) <= HEAD_BYTES + TAIL_BYTES
+            pieces += (b"\0%d\0" % len(value), *((value,) if is_short else (value[:HEAD_BYTES], value[-TAIL_BYTES:])))
+        found = self._begun.copy()
+        found.update(b"".join(pieces))
         return found.digest()
 
 

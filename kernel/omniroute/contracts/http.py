@@ -14,23 +14,16 @@ __all__ = [
 ]
 
 
-class Headers:
-    """The client's request headers, looked up by lower-case name. Names that came twice hold the last value."""
+class Headers(dict[str, str]):
+    """The client's request headers by lower-case name, made of the bytes that came."""
 
-    __slots__ = ("raw",)
+    __slots__ = ()
 
     def __init__(self, raw: Mapping[bytes, bytes]) -> None:
-        self.raw = raw
-
-    def get(self, name: str) -> str | None:
-        value = self.raw.get(name.encode("latin-1"))
-        return None if value is None else value.decode("latin-1")
-
-    def __contains__(self, name: str) -> bool:
-        return name.encode("latin-1") in self.raw
+        super().__init__({name.decode("latin-1"): value.decode("latin-1") for name, value in raw.items()})
 
     def __repr__(self) -> str:
-        return f"Headers({sorted(name.decode('latin-1') for name in self.raw)})"  # values may be credentials
+        return f"Headers({sorted(self)})"  # values may be credentials
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,7 +57,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._answer: LeanStream | None = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
         self._barren_bytes = 0
         """Since the last byte of a body: heads, chunk extensions, trailers."""
         self._bodyless = False
@@ -75,7 +74,7 @@ class Connection(asyncio.Protocol):
         """
         answer = LeanStream(self, self._loop)
         self._answer, self._headers, self._busy = answer, [], True
-        self._head_bytes = self._barren_bytes = 0
+        self._barren_bytes = 0
         self._bodyless = method == "HEAD"
         self._sent = len(body) <= PIECE_BYTES
         self._over = self._until_close = False
@@ -202,9 +201,6 @@ class Connection(asyncio.Protocol):
             self._keeps = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if len(self._headers) == MAX_HEADERS or self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse("it has too many headers or too long ones")
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -216,6 +212,9 @@ class Connection(asyncio.Protocol):
             self._headers.clear()
             if status == 101:
                 self._refuse("it switched to a protocol that nobody asked for")
+            return
+        if len(self._headers) > MAX_HEADERS or self._has_long_head():
+            self._refuse("it has too many headers or too long ones")
             return
         headers = {
             name.decode("latin-1").lower(): value.decode("utf-8", "surrogateescape") for name, value in self._headers
@@ -235,6 +234,11 @@ class Connection(asyncio.Protocol):
         answer.status, answer.headers = status, headers
         if self._bodyless:
             self._over, self._keeps = True, False
+
+    def _has_long_head(self) -> bool:
+        if self._barren_bytes <= MAX_HEAD_BYTES:
+            return False  # with everything that came so far
+        return sum(len(name) + len(value) for name, value in self._headers) > MAX_HEAD_BYTES
 
     def on_body(self, data: bytes) -> None:
         self._barren_bytes = 0

@@ -213,8 +213,10 @@ class LeanTransport:
 
 def _head(request: HttpRequest, lines_of_url: str) -> bytes:
     """Raises `UpstreamUnreachable` for headers that would be read as more than they are."""
-    lines = [f"{request.method} {lines_of_url}"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items() if name.lower() not in OWN_HEADERS]
+    headers = request.headers
+    if not OWN_HEADERS.isdisjoint(map(str.lower, headers)):
+        headers = {name: value for name, value in headers.items() if name.lower() not in OWN_HEADERS}
+    lines = [f"{request.method} {lines_of_url}", *[f"{name}: {value}" for name, value in headers.items()]]
     if request.body or request.method not in NO_CONTENT:
         lines.append(f"content-length: {len(request.body)}")
     text = "\n".join(lines)

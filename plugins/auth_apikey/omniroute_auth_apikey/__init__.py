@@ -5,7 +5,7 @@ of a gateway could otherwise believe different ones. With `[auth] require_client
 is known still says who is calling, and any other text is taken for the placeholder that many clients insist on.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 
 from omniroute.api import (
     AuthenticationFailed,
@@ -23,8 +23,6 @@ from omniroute.api import (
 
 __all__ = ["ApiKeyAuthenticator", "ApiKeyScheme", "register_auth_schemes", "register_authenticators"]
 
-KEY_HEADERS = ("x-api-key", "x-goog-api-key")
-KEY_PARAMETER = "key"
 LOCAL = Principal(key_id="local", name="local")
 MAX_KEY_CHARS = 8192
 
@@ -37,7 +35,7 @@ class ApiKeyAuthenticator:
         self._required = required
 
     async def authenticate(self, headers: Headers, query: Mapping[str, str], peer: str) -> Principal | None:
-        presented = set(_presented(headers, query))
+        presented = _presented(headers, query)
         if len(presented) > 1:
             raise InvalidRequest(
                 "the request carries different keys",
@@ -54,15 +52,16 @@ class ApiKeyAuthenticator:
         return None
 
 
-def _presented(headers: Headers, query: Mapping[str, str]) -> Iterator[str]:
-    scheme, _, token = (headers.get("authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and (token := token.strip()):
-        yield token
-    for name in KEY_HEADERS:
-        if value := headers.get(name):
-            yield value
-    if value := query.get(KEY_PARAMETER):
-        yield value
+def _presented(headers: Headers, query: Mapping[str, str]) -> set[str]:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    keys = {
+        token.strip() if scheme.lower() == "bearer" else "",
+        headers.get("x-api-key", ""),
+        headers.get("x-goog-api-key", ""),
+        query.get("key", ""),
+    }
+    keys.discard("")
+    return keys
 
 
 class ApiKeyScheme:

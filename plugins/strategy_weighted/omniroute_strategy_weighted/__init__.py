@@ -1,6 +1,8 @@
 """`weighted`: the first target by chance, as its weight says; the others follow, the heaviest first."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -26,31 +28,50 @@ class Weighted:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self._row: _Row | None = None
 
     def order(self, targets: Sequence[Target], context: RouteContext) -> Sequence[Target]:
-        said = self.options.weights
-        weights = [said.get(_name(target, context), UNSAID) for target in targets]
-        chosen = _at(context.draw() * (sum(weights) or len(weights)), weights)
-        heaviest_first = sorted(range(len(targets)), key=lambda at: -weights[at])
-        return [targets[chosen], *(targets[at] for at in heaviest_first if at != chosen)]
+        row = self._row
+        if row is None or row.targets is not targets or row.names is not context.names:
+            row = self._row = _row_of(targets, context.names, self.options.weights)
+        heaviest_first, place = row.heaviest_first, row.place_of(context.draw())
+        return [heaviest_first[place], *heaviest_first[:place], *heaviest_first[place + 1 :]]
 
     def observe(self, outcome: Outcome) -> None:
         """Ignored: the kernel already leaves out targets that are cooling down."""
 
 
-def _name(target: Target, context: RouteContext) -> str:
-    return f"{target.provider}/{target.account}" if target.account else context.names.get(target, target.model)
+class _Row(msgspec.Struct, frozen=True):
+    """Targets with their weights laid end to end: made once, for a combo's targets are the same for every request."""
+
+    targets: Sequence[Target]
+    names: Mapping[Target, str]
+    heaviest_first: tuple[Target, ...]
+    ends: tuple[float, ...]
+    """Where the weight of each ends; those behind the last that has one are left out."""
+    places: tuple[int, ...]
+    """Of each, among `heaviest_first`."""
+
+    def place_of(self, draw: float) -> int:
+        """Of the target that the draw falls on, from 0 to less than 1."""
+        found = bisect_right(self.ends, draw * self.ends[-1])
+        return self.places[min(found, len(self.ends) - 1)]  # rounding may put it beyond the end
 
 
-def _at(point: float, weights: Sequence[float]) -> int:
-    """The index of the weight in which `point` lies when they are laid end to end."""
-    if not any(weights):
-        return min(int(point), len(weights) - 1)
-    for at, weight in enumerate(weights):
-        if point < weight:
-            return at
-        point -= weight
-    return max(at for at, weight in enumerate(weights) if weight)  # rounding put it beyond the end
+def _row_of(targets: Sequence[Target], names: Mapping[Target, str], said: Mapping[str, Weight]) -> _Row:
+    weights = [said.get(_name(target, names), UNSAID) for target in targets]
+    order = sorted(range(len(targets)), key=lambda at: -weights[at])
+    places = sorted(range(len(targets)), key=order.__getitem__)
+    if any(weights):
+        while not weights[-1]:
+            weights.pop()
+    else:
+        weights = [UNSAID] * len(targets)
+    return _Row(targets, names, tuple(targets[at] for at in order), tuple(accumulate(weights)), tuple(places))
+
+
+def _name(target: Target, names: Mapping[Target, str]) -> str:
+    return f"{target.provider}/{target.account}" if target.account else names.get(target, target.model)
 
 
 @hookimpl

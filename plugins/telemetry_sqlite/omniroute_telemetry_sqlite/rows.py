@@ -142,8 +142,8 @@ def row(record: RequestRecord) -> Sequence[Value]:
         record.status,
         record.outcome,
         record.error,
-        record.stream,
-        record.relayed,
+        int(record.stream),  # sqlite3 looks for an adapter of everything but plain numbers and texts, at 1 µs each
+        int(record.relayed),
         *tokens,
         record.first_content_s,
         record.duration_s,
