@@ -3,7 +3,7 @@
 import asyncio
 import math
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 __all__ = ["Watch"]
 
@@ -18,7 +18,9 @@ class Watch:
 
     __slots__ = ("_armed", "_expired", "_last_s", "_limit_s", "_loop", "_seconds", "_task", "_until_s", "limit_reached", "renewed")  # fmt: skip
 
-    def __init__(self, seconds: float, *, limit_s: float = 0.0) -> None:
+    def __init__(self, seconds: float, *, limit_s: float = 0.0, task: asyncio.Task[Any] | None = None) -> None:
+        """`task` is the one that will be in the block, where that is known: looking for it is a system call before Python 3.12."""
+        self._task = task
         self._seconds = seconds
         self._limit_s = limit_s
         self._expired = False
@@ -29,10 +31,10 @@ class Watch:
         """`allow` was called."""
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        task = asyncio.current_task(self._loop)
+        task = self._task or asyncio.current_task()
         assert task is not None
         self._task = task
+        self._loop = task.get_loop()
         self._last_s: float | None = self._loop.time()
         self._until_s = self._last_s + self._limit_s if self._limit_s else math.inf
         self._arm(self._due_s(self._last_s))
@@ -73,12 +75,14 @@ class Watch:
         self._armed = None
         self._expired = True
         self.limit_reached = now_s >= self._until_s
+        assert self._task is not None
         self._task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cancel()
+        assert self._task is not None
         if self._expired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             said = (
                 f"it took more than {self._limit_s:g} s" if self.limit_reached else f"nothing for {self._seconds:g} s"

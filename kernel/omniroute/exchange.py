@@ -1,5 +1,6 @@
 """One request and its answer, as the pipeline passes it on: what came in, what is known so far, what was sent."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
@@ -74,6 +75,7 @@ class Exchange:
         "started_at_s",
         "started_s",
         "status",
+        "task",
         "translator",
         "usage",
         "visit",
@@ -108,6 +110,8 @@ class Exchange:
         """Room it has taken at the account that is asked."""
         self.started_s = time.perf_counter()
         self.started_at_s = time.time()
+        self.task: asyncio.Task[Any] | None = None
+        """In which it is answered, once its body is here."""
         self.client_gone = False
         self.attempts: list[AttemptRecord] = []
         self.route: Route | None = None

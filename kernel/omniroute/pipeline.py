@@ -5,6 +5,7 @@ prepared stands ready in the registry; a request meets neither pluggy nor the di
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -135,7 +136,7 @@ class Pipeline:
             if exchange.operation == "count_tokens":
                 await self._count_tokens(exchange, list(self._router.candidates(exchange.route, None)))
                 return
-            candidates = self._planner.candidates(exchange, asyncio.get_running_loop().time())
+            candidates = self._planner.candidates(exchange, time.monotonic())
             answer = await self._attempts.first(exchange, candidates)
             self._planner.served(exchange, answer.body if isinstance(answer, Answer) else answer.held)
             await self._deliver(exchange, answer)
@@ -210,7 +211,7 @@ class Pipeline:
         passage = opened.passage
         try:
             patience = exchange.patience
-            with Watch(patience.idle_s, limit_s=patience.left_s(exchange.elapsed_s)) as watch:
+            with Watch(patience.idle_s, limit_s=patience.left_s(exchange.elapsed_s), task=exchange.task) as watch:
                 watch.renewed = True
                 async for data in opened.chunks:
                     out = passage.feed(data)
@@ -288,9 +289,9 @@ class _Presence:
         self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
-        task = asyncio.current_task(asyncio.get_running_loop())
+        task = asyncio.current_task()
         assert task is not None
-        self._task = task
+        self._task = self._exchange.task = task
         if self._leaving is not None:
             self._leaving(self._gone)
         else:

@@ -5,6 +5,7 @@ Two coroutines and no more, for each that waits is resumed anew by every byte th
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
@@ -142,7 +143,7 @@ class Sending:
             exchange.relayed = shaped.request is None
             exchange.losses = shaped.outgoing.losses
             if exchange.route is not None and exchange.operation == "chat":
-                exchange.running = self._router.begin(exchange.route, candidate, asyncio.get_running_loop().time())
+                exchange.running = self._router.begin(exchange.route, candidate, time.monotonic())
             watch = self._watch(exchange, candidate, tries)
             connect_s = self._connect_s(exchange, candidate, tries)
             try:
@@ -173,7 +174,8 @@ class Sending:
         elapsed_s = exchange.elapsed_s
         said_s = None if exchange.route is None else exchange.route.terms.first_byte_s
         limit_s = patience.first_byte_s if said_s is None else said_s
-        return Watch(_sooner(limit_s, elapsed_s, tries.deadline_s), limit_s=patience.left_s(elapsed_s))
+        sooner_s = _sooner(limit_s, elapsed_s, tries.deadline_s)
+        return Watch(sooner_s, limit_s=patience.left_s(elapsed_s), task=exchange.task)
 
     def _connect_s(self, exchange: Exchange, candidate: Candidate, tries: Tries) -> float | None:
         """Nobody waits long for a connection while another upstream is at hand. None: for ever."""
