@@ -86,7 +86,8 @@ def test_a_bad_body_is_refused(body, says):
             b'{"x":' + b'{"text":"%b","x":' % (b"[" * 4000) * 63 + b"1" + b"}" * 64, id="64 deep, text at each"
         ),
         pytest.param(b"not json at all", id="syntax is not its business"),
-        pytest.param(b'{"model":"a","model"' + b"[" * 70, id="nor where it has many brackets"),
+        pytest.param(b'{"model":"a","model"' + b"[" * 50, id="nor where brackets are not closed"),
+        pytest.param(rb'{"x":["\\","[","\"[","\n"],"y":"\\\"["}', id="escapes before quotes"),
     ],
 )
 def test_a_good_body_passes(body):
