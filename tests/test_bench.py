@@ -1,9 +1,13 @@
-"""What scripts/bench makes of runs: what is worse than before, which goals are met, and the picture of what grows."""
+"""What scripts/bench sends, and what it makes of runs: what is worse than before, which goals are met, and the picture of
+what grows."""
 
+import asyncio
+import base64
 import contextlib
 import importlib.machinery
 import importlib.util
 import itertools
+import json
 import sqlite3
 import sys
 import xml.etree.ElementTree as ET
@@ -25,6 +29,15 @@ def results(monkeypatch):
     return results
 
 
+@pytest.fixture
+def bench(results):
+    """scripts/bench as a module."""
+    loader = importlib.machinery.SourceFileLoader("bench", str(ROOT / "scripts/bench"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
+    loader.exec_module(module)
+    return module
+
+
 def run(results, **rows):
     """One run, of rows named and given as (unit, gateway, proxy)."""
     made = [
@@ -44,12 +57,14 @@ def run(results, **rows):
         pytest.param(("µs CPU per request", 100, 10), ("µs CPU per request", 130, 10), True, id="costs more"),
         pytest.param(("µs CPU per request", 100, 10), ("µs CPU per request", 124, 10), False, id="within a quarter"),
         pytest.param(("µs CPU per request", 100, 10), ("µs CPU per request", 300, 30), False, id="a slower machine"),
+        pytest.param(("instructions per event", 90, 10), ("instructions per event", 113, 10), True, id="more instructions"),
+        pytest.param(("instructions per event", 90, 10), ("instructions per event", 112, 10), False, id="just within"),
         pytest.param(("MB", 60, 20), ("MB", 90, 20), True, id="more memory"),
         pytest.param(("ms", 1, 1), ("ms", 9, 1), False, id="latency depends on who else is busy"),
         pytest.param(("requests/s", 90, 10), ("requests/s", 900, 10), False, id="more requests are no cost"),
         pytest.param(("µs CPU per event", 10, None), ("µs CPU per event", 99, None), False, id="no bare proxy"),
     ],
-)
+)  # fmt: skip
 def test_only_a_ratio_of_a_cost_that_grew_by_more_than_a_quarter_is_worse(results, before, now, is_worse):
     found = results.worse(run(results, row=now), run(results, row=before))
     assert len(found) == int(is_worse)
@@ -59,13 +74,192 @@ def test_what_the_baseline_does_not_have_is_not_compared(results):
     assert results.worse(run(results, new=("MB", 90, 1)), run(results, old=("MB", 1, 1))) == {}
 
 
-def test_the_baseline_of_the_gate_holds_every_cost_that_it_measures(results):
-    baseline = msgspec.json.decode((ROOT / "scripts/benchmark/baseline.json").read_bytes(), type=results.Run)
-    gated = ("relay-1k", "relay-100k", "relay-burst", "translate-1k", "translate-100k", "translate-burst")
-    assert {row.name for row in baseline.rows if row.unit.startswith("µs")} == set(gated)
-    dearer = [msgspec.structs.replace(row, gateway=results.figure([row.gateway.median * 1.3])) for row in baseline.rows]
-    assert set(results.worse(msgspec.structs.replace(baseline, rows=tuple(dearer)), baseline)) == set(gated)
+# --- the gate
+
+
+def dearer(results, run, factor):
+    rows = [msgspec.structs.replace(row, gateway=results.figure([row.gateway.median * factor])) for row in run.rows]
+    return msgspec.structs.replace(run, rows=tuple(rows))
+
+
+def test_the_baseline_of_the_gate_holds_every_cost_that_it_measures(results, bench):
+    baseline = bench.kept(bench.BASELINE)
+    assert {row.name: row.unit.partition(" ")[0] for row in baseline.rows} == dict.fromkeys(bench.GATED, "instructions")
+    assert set(results.worse(dearer(results, baseline, 1.3), baseline)) == set(bench.GATED)
     assert results.worse(baseline, baseline) == {}
+
+
+@pytest.mark.parametrize(
+    ("factor", "exit_code", "said"),
+    [
+        pytest.param(1.3, 1, "times the bare proxy, 40.00 in the baseline", id="costs more"),
+        pytest.param(1.2, 0, "no cost has grown by more than a quarter", id="costs a little more"),
+        pytest.param(0.5, 0, "no cost has grown by more than a quarter", id="costs less"),
+    ],
+)
+def test_the_gate_fails_when_a_ratio_has_grown_by_more_than_a_quarter(results, bench, capsys, factor, exit_code, said):
+    baseline = run(results, relay=("instructions per request", 800_000, 20_000))
+    assert bench.gate(dearer(results, baseline, factor), baseline) == exit_code
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.out.splitlines()[1].split()[-2:] == [f"{40 * factor:.1f}", "40.0"]
+
+
+@pytest.mark.parametrize("option", ["--gate", "--baseline"])
+def test_without_valgrind_nothing_is_counted_and_the_way_to_get_it_is_said(
+    bench, monkeypatch, capsys, tmp_path, option
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["bench", option])
+    before = bench.BASELINE.read_bytes()
+    assert bench.main() == 2
+    assert "apt-get install valgrind" in capsys.readouterr().err
+    assert bench.BASELINE.read_bytes() == before
+
+
+STATUS = """\
+instrumentation: on
+executed-bbs: 41907
+events: Ir
+part: 0
+threads: 1 6
+current-tid: 1
+events-1: {first}
+frames-1: 2
+function-1-0: uv_run
+calls-1-0: 14
+events-1-0: 127096
+function-1-1: epoll_pwait
+events-6: {second}
+frames-6: 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "total"),
+    [pytest.param(179_405, 0, 179_405, id="one works"), pytest.param(40_000, 2, 40_002, id="all threads")],
+)
+def test_the_instructions_of_a_process_are_those_of_its_threads(results, first, second, total):
+    from benchmark import instructions
+
+    assert instructions.total(STATUS.format(first=first, second=second)) == total
+
+
+def test_a_status_without_counts_is_an_error_and_no_zero(results):
+    from benchmark import instructions
+
+    with pytest.raises(SystemExit, match=r"counts nothing; its status is:\ninstrumentation: off"):
+        instructions.total("instrumentation: off\n")
+
+
+@pytest.mark.parametrize(
+    ("each", "count"),
+    [
+        pytest.param(17_000, 128, id="many at most"),
+        pytest.param(800_000, 100, id="as many as a window takes"),
+        pytest.param(60_000_000, 4, id="a few at least"),
+    ],
+)
+def test_a_window_has_as_many_requests_as_it_has_time_for(results, each, count):
+    from benchmark import instructions
+
+    assert instructions.requests(each) == count
+
+
+class Counting(asyncio.Protocol):
+    """Answers every request and counts them; none is sent in pieces here."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.seen["connections"] += 1
+
+    def data_received(self, data):
+        self.seen["requests"] += data.count(b"POST ")
+        self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+
+async def test_connections_that_share_requests_send_exactly_as_many_as_asked(results):
+    from benchmark import process
+
+    seen = {"connections": 0, "requests": 0}
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Counting(seen), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    job = {
+        "kind": "shared",
+        "host": "127.0.0.1",
+        "port": port,
+        "connections": 3,
+        "request": base64.b64encode(b"POST /\r\n").decode(),
+    }
+    async with server:
+        with process.running([sys.executable, "-m", "benchmark.load"]) as generator:
+            generator.say(json.dumps(job))
+            for count, total in ((7, 7), (2, 9), (10, 19)):
+                generator.say(str(count))
+                assert json.loads(await asyncio.to_thread(generator.line)) == {"requests": count}
+                assert seen == {"connections": 3, "requests": total}
+            generator.say("0")
+
+
+# --- bodies
+
+
+@pytest.mark.parametrize("size", [20_000, 100_000])
+@pytest.mark.parametrize("dialect", ["openai-chat", "anthropic"])
+def test_the_body_of_an_agent_is_dense_json_of_the_size_that_was_asked(results, dialect, size):
+    from benchmark.agent import agent_body
+
+    body = agent_body(dialect, "small", size, stream=False)
+    kilobytes = len(body) / 1000
+    assert size * 0.97 <= len(body) <= size
+    assert (body.count(b"{") + body.count(b"[")) / kilobytes > 10
+    assert body.count(b'"') / kilobytes > 80
+    for escaped in (rb"\n", rb"\"", rb"\\"):
+        assert body.count(escaped) / kilobytes > 5
+    assert "größer".encode() in body
+    assert (json.loads(body)["model"], json.loads(body)["stream"]) == ("small", False)
+
+
+def pairs(turns):
+    return list(zip(turns[::2], turns[1::2], strict=True))
+
+
+@pytest.mark.parametrize("size", [1000, 20_000, 100_000])
+def test_an_agent_says_the_same_in_both_dialects_and_each_call_has_its_result(results, size):
+    from benchmark.agent import agent_body
+
+    chat, messages = (json.loads(agent_body(name, "m", size, stream=True)) for name in ("openai-chat", "anthropic"))
+    assert chat["stream"] is messages["stream"] is True
+    tools = [(tool["name"], tool["input_schema"]) for tool in messages["tools"]]
+    assert tools == [(tool["function"]["name"], tool["function"]["parameters"]) for tool in chat["tools"]]
+    assert len(tools) == 12
+    assert "model" in dict(tools)["start_agent"]["properties"]
+
+    calls, results_of = [], {}
+    for turn, answer in pairs(messages["messages"][1:]):
+        call = turn["content"][1]
+        calls.append((call["id"], call["name"], call["input"]))
+        results_of[answer["content"][0]["tool_use_id"]] = answer["content"][0]["content"]
+    assert list(results_of) == [call[0] for call in calls]
+
+    in_chat = [
+        (
+            call["id"],
+            call["function"]["name"],
+            json.loads(call["function"]["arguments"]),
+            answer["tool_call_id"],
+            answer["content"],
+        )
+        for turn, answer in pairs(chat["messages"][2:])
+        for call in turn["tool_calls"]
+    ]
+    both = min(len(calls), len(in_chat))
+    assert both > size / 2000
+    assert in_chat[:both] == [(*call, call[0], results_of[call[0]]) for call in calls[:both]]
 
 
 # --- goals
@@ -93,19 +287,16 @@ def test_a_goal_is_met_when_the_figure_is_no_more_than_the_target(results, row, 
     assert [line[4] for goal, line in lines.items() if goal != name] == ["not measured"] * (len(lines) - 1)
 
 
-def test_a_whole_run_measures_every_goal(results):
+def test_a_whole_run_measures_every_goal(results, bench):
     """The sizes in the names of its figures are those of the goals."""
     from benchmark import goals
     from benchmark.measure import SLICES
 
-    bench = importlib.machinery.SourceFileLoader("bench", str(ROOT / "scripts/bench"))
-    plan = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", bench))
-    bench.exec_module(plan)
     sized = {
-        f"growth-logged-{plan.FULL.logged}",
-        f"rss-streams-{plan.FULL.streams}",
-        f"rss-bodies-{plan.FULL.large_bodies}",
-        f"rss-client-{plan.FULL.idle_clients[-1]}",
+        f"growth-logged-{bench.FULL.logged}",
+        f"rss-streams-{bench.FULL.streams}",
+        f"rss-bodies-{bench.FULL.large_bodies}",
+        f"rss-client-{bench.FULL.idle_clients[-1]}",
     }
     fixed = {
         "slow-streams",
@@ -117,7 +308,7 @@ def test_a_whole_run_measures_every_goal(results):
         "rss-idle",
     }
     assert {goal.row for goal in goals.GOALS} - {item.name for item in SLICES} == sized | fixed
-    assert set(plan.GATED) <= {item.name for item in SLICES}
+    assert set(bench.GATED) <= {item.name for item in SLICES}
 
 
 # --- what grows

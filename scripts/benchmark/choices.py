@@ -21,7 +21,7 @@ from benchmark.targets import Target, direct
 
 ROUNDS, SECONDS = 5, 2.0
 CONNECTIONS = 32
-BODY = wire.request_body(wire.CHAT, wire.MODEL, 1000, stream=False)
+BODY = wire.words_body(wire.CHAT, wire.MODEL, 1000, stream=False)
 ANSWER = wire.whole_answer(wire.CHAT)
 JSON_HEAD = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
 
@@ -122,8 +122,7 @@ async def use_httpx(url: str) -> float:
 async def use_protocols(url: str) -> float:
     """No pool and hardly any parsing: the limit."""
     host, _, port = url.split("/")[2].partition(":")
-    request = wire.request("/json/v1/chat/completions", host=host, key="k", dialect=wire.CHAT, model=wire.MODEL,
-                           body_bytes=1000, stream=False)  # fmt: skip
+    request = wire.request("/json/v1/chat/completions", host=host, key="k", dialect=wire.CHAT, body=BODY)
     idle = [await load.connect({"host": host, "port": int(port)}) for _ in range(CONNECTIONS)]
 
     async def send() -> None:
@@ -147,8 +146,7 @@ def server_rounds(name: str, parser: str, measured: set[int] | None, others: set
 
 
 def server_round(child: Process, target: Target, cores: set[int] | None) -> float:
-    request = wire.request("/chat", host=target.host, key="k", dialect=wire.CHAT, model=wire.MODEL, body_bytes=1000,
-                           stream=False)  # fmt: skip
+    request = wire.request("/chat", host=target.host, key="k", dialect=wire.CHAT, body=BODY)
     job = {"kind": "closed", "host": target.host, "port": target.port, "connections": CONNECTIONS, "seconds": SECONDS,
            "warm_s": 0.3, "request": base64.b64encode(request).decode()}  # fmt: skip
     with running([sys.executable, "-m", "benchmark.load"], cores=cores) as generator:

@@ -1,8 +1,9 @@
 """The load generator: raw protocols and prebuilt request bytes, lighter than anything it measures.
 
 `python -m benchmark.load` takes a job as one JSON line on standard input and answers with JSON lines. `closed` keeps N
-connections busy, `alone` sends one request after the other and times each, `slow` holds N streams open side by side, `hold`
-keeps N clients connected, `once` sends N requests at the same time.
+connections busy, `shared` has N connections send M requests between them, `alone` sends one request after the other
+and times each, `slow` holds N streams open side by side, `hold` keeps N clients connected, `once` sends N requests at the
+same time.
 Between "ready" and its next line it does nothing, so that the one who measures can read the clock in peace.
 """
 
@@ -146,6 +147,26 @@ async def closed(job: Json, request: bytes) -> None:
         connection.transport.close()
 
 
+async def shared(job: Json, request: bytes) -> None:
+    """A line says how many requests the connections shall send between them; "0" lets all go."""
+    connections = [await connect(job) for _ in range(job["connections"])]
+
+    async def send(count: int) -> None:
+        numbers = iter(range(count))
+
+        async def keep_busy(connection: Answer) -> None:
+            for _ in numbers:
+                await connection.send(request)
+
+        await asyncio.gather(*map(keep_busy, connections))
+
+    while count := int(await next_line()):
+        await send(count)
+        say({"requests": count})
+    for connection in connections:
+        connection.transport.close()
+
+
 async def alone(job: Json, request: bytes) -> None:
     """One connection, one request after the other: times to the first content and to the end of each answer."""
     connection = await connect(job)
@@ -213,7 +234,7 @@ async def once(job: Json, request: bytes) -> None:
         connection.transport.close()
 
 
-JOBS = {"closed": closed, "alone": alone, "slow": slow, "hold": hold, "once": once}
+JOBS = {"closed": closed, "shared": shared, "alone": alone, "slow": slow, "hold": hold, "once": once}
 
 
 def say(answer: Json) -> None:

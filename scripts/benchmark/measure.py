@@ -11,7 +11,7 @@ import msgspec
 from benchmark import load, wire
 from benchmark.process import Process
 from benchmark.results import Row, figure
-from benchmark.targets import Target, check
+from benchmark.targets import BodyKind, Target, check
 
 BURST_EVENTS = wire.STREAM_EVENTS
 STRAIGHT_EVENTS = 60
@@ -55,12 +55,31 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     per: Literal["request", "event"] = "request"
     front: str = wire.CHAT
     behind: str = wire.CHAT
+    body: BodyKind = "words"
     body_bytes: int = 1000
     connections: int = 32
 
     @property
     def kind(self) -> str:
         return "burst" if self.per == "event" else "json"
+
+    @property
+    def relayed(self) -> "Slice":
+        """The same as a bare proxy can do it, which translates nothing."""
+        return msgspec.structs.replace(self, front=self.behind)
+
+    @property
+    def units(self) -> int:
+        """Of what costs are given for, in one request."""
+        return BURST_EVENTS if self.per == "event" else 1
+
+    def request(self, target: Target, model: str | None = None) -> bytes:
+        return target.request(self.kind, front=self.front, behind=self.behind, body=self.body, body_bytes=self.body_bytes,
+                              stream=self.per == "event", model=model)  # fmt: skip
+
+    def check(self, target: Target) -> None:
+        """That it is answered well, before anything is measured."""
+        check(target, self.request(target), front=self.front, stream=self.per == "event")
 
 
 SLICES = (
@@ -80,6 +99,22 @@ SLICES = (
     Slice(
         name="translate-burst", label="translated stream of 200 events, as fast as they come", per="event", front=wire.MESSAGES,
         connections=16,
+    ),
+    Slice(
+        name="messages-agent-20k", label="relayed, 20 kB of an agent (Anthropic)", front=wire.MESSAGES, behind=wire.MESSAGES,
+        body="agent", body_bytes=20_000, connections=16,
+    ),
+    Slice(
+        name="messages-agent-100k", label="relayed, 100 kB of an agent (Anthropic)", front=wire.MESSAGES, behind=wire.MESSAGES,
+        body="agent", body_bytes=100_000, connections=8,
+    ),
+    Slice(
+        name="translate-agent-20k", label="translated Anthropic to OpenAI, 20 kB of an agent", front=wire.MESSAGES,
+        body="agent", body_bytes=20_000, connections=16,
+    ),
+    Slice(
+        name="translate-agent-100k", label="translated Anthropic to OpenAI, 100 kB of an agent", front=wire.MESSAGES,
+        body="agent", body_bytes=100_000, connections=8,
     ),
     Slice(name="translate-back-1k", label="translated OpenAI to Anthropic, 1 kB body", behind=wire.MESSAGES),
     Slice(
@@ -101,14 +136,12 @@ class Bench:
         self.generator = generator
         self.direct, self.proxy, self.gateway = direct, proxy, gateway
 
-    def closed_loop(self, item: Slice, beside: Slice | None = None) -> Iterator[Row]:
-        """CPU per request or event, and requests per second, with all connections busy; `beside` is what the bare proxy does
-        meanwhile, the same unless something else is steadier."""
-        relayed = beside or msgspec.structs.replace(item, front=item.behind)  # a bare proxy translates nothing
-        both = ((self.gateway, item), (self.proxy, relayed))
+    def closed_loop(self, item: Slice) -> Iterator[Row]:
+        """CPU per request or event, and requests per second, with all connections busy."""
+        both = ((self.gateway, item), (self.proxy, item.relayed))
         rounds: dict[str, list[tuple[float, float]]] = {target.name: [] for target, _ in both}
         for target, asked in both:
-            check(target, asked.kind, front=asked.front, behind=asked.behind, stream=asked.per == "event")
+            asked.check(target)
         for _ in range(self.plan.rounds):
             for target, asked in both:
                 rounds[target.name].append(self.busy_slice(asked, target))
@@ -122,17 +155,14 @@ class Bench:
     def busy_slice(self, item: Slice, target: Target, model: str | None = None) -> tuple[float, float]:
         """(µs CPU per unit, requests per second) of one slice."""
         assert target.process
-        request = target.request(item.kind, front=item.front, behind=item.behind, body_bytes=item.body_bytes,
-                                 stream=item.per == "event", model=model)  # fmt: skip
-        self.load("closed", target, request, connections=item.connections, seconds=self.plan.slice_s,
+        self.load("closed", target, item.request(target, model), connections=item.connections, seconds=self.plan.slice_s,
                   warm_s=self.plan.warm_s)  # fmt: skip
         self.answer()
         before_s = target.process.cpu_s
         self.generator.say("go")
         result = self.answer()
         cpu_s = target.process.cpu_s - before_s
-        units = result["requests"] * (BURST_EVENTS if item.per == "event" else 1)
-        return cpu_s / units * 1e6, result["requests"] / result["elapsed_s"]
+        return cpu_s / (result["requests"] * item.units) * 1e6, result["requests"] / result["elapsed_s"]
 
     def slow_streams(self) -> Iterator[Row]:
         """CPU per event when each is a wake-up of its own, and how much later content comes, with 200 streams open."""

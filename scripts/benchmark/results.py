@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-COSTS = ("µs CPU", "MB", "kB")
+COSTS = ("µs CPU", "instructions", "MB", "kB")
 VERSIONS = ("omniroute-kernel", "aiohttp", "httptools", "litestar", "msgspec", "uvicorn", "uvloop")
 
 
@@ -54,6 +54,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Short hash, with `+` when files differed from it."""
     rounds: int
     slice_s: float
+    """How long a round was; 0 where it was so many requests."""
     machine: Machine
     versions: dict[str, str]
     rows: tuple[Row, ...]
@@ -120,7 +121,8 @@ def table(rows: Sequence[Row]) -> list[tuple[str, str, str, str]]:
 def worse(run: Run, baseline: Run, *, allowed: float = 1.25) -> dict[str, str]:
     """A line for each cost, by name, whose ratio to the bare proxy has grown beyond `allowed` times the baseline's.
 
-    Ratios only, for machines differ; of CPU and memory only, for times of single requests depend on who else is busy.
+    Ratios only, for machines differ; of CPU, instructions and memory only, for times of single requests depend on who else
+    is busy.
     """
     before = {row.name: row.ratio for row in baseline.rows}
     return {
@@ -135,6 +137,19 @@ def worse(run: Run, baseline: Run, *, allowed: float = 1.25) -> dict[str, str]:
 
 def print_table(run: Run) -> None:
     print_lines([("", "gateway", "bare proxy", "ratio"), *table(run.rows)])
+
+
+def print_compared(run: Run, baseline: Run) -> None:
+    before = {row.name: row.ratio for row in baseline.rows}
+    print_lines(
+        [
+            ("", "gateway", "bare proxy", "ratio", "baseline"),
+            *(
+                (*line, f"{was:.1f}" if (was := before.get(row.name)) else "–")
+                for row, line in zip(run.rows, table(run.rows), strict=True)
+            ),
+        ]
+    )
 
 
 def print_lines(lines: Sequence[Sequence[str]]) -> None:

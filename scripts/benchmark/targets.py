@@ -5,19 +5,28 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmark import wire
+from benchmark import agent, wire
 from benchmark.process import Process, running
 
 CLIENT_KEY = "bench-client-key-0001"
 LEFT_OUT = {"DATA_DIR", "PYTHONDONTWRITEBYTECODE"}
 """The second start of an installation is the usual one: its modules have been compiled."""
+BodyKind = Literal["words", "agent"]
+
+
+class MakeBody(Protocol):
+    def __call__(self, dialect: str, model: str, body_bytes: int, *, stream: bool) -> bytes: ...
+
+
+BODIES: Mapping[BodyKind, MakeBody] = {"words": wire.words_body, "agent": agent.agent_body}
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +43,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     is_gateway: bool = False
 
     def request(
-        self, kind: str, *, front: str, behind: str, body_bytes: int, stream: bool, model: str | None = None
+        self,
+        kind: str,
+        *,
+        front: str,
+        behind: str,
+        body_bytes: int,
+        stream: bool,
+        model: str | None = None,
+        body: BodyKind = "words",
     ) -> bytes:
         """A client's request in the dialect `front` that ends at the upstream `kind`, which speaks `behind`. `model` is what
         the gateway is asked for instead of that provider's."""
@@ -42,8 +59,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             path, model = f"/v1/{wire.PATHS[front]}", model or f"{provider(kind, behind)}/{wire.MODEL}"
         else:
             path, model = f"/{kind}/v1/{wire.PATHS[front]}", wire.MODEL
-        return wire.request(path, host=f"{self.host}:{self.port}", key=self.key, dialect=front, model=model,
-                            body_bytes=body_bytes, stream=stream)  # fmt: skip
+        content = BODIES[body](front, model, body_bytes, stream=stream)
+        return wire.request(path, host=f"{self.host}:{self.port}", key=self.key, dialect=front, body=content)
 
 
 def provider(kind: str, dialect: str) -> str:
@@ -57,8 +74,9 @@ def direct(base_url: str) -> Target:
 
 
 @contextmanager
-def bare_proxy(upstream: Target, cores: set[int] | None) -> Iterator[Target]:
-    command = [sys.executable, "-m", "benchmark.proxy", upstream.host, str(upstream.port)]
+def bare_proxy(upstream: Target, cores: set[int] | None, *, under: Sequence[str] = ()) -> Iterator[Target]:
+    """`under` is a command that runs the proxy's."""
+    command = [*under, sys.executable, "-m", "benchmark.proxy", upstream.host, str(upstream.port)]
     with running(command, cores=cores) as process:
         yield answering(process, Target(name="proxy", host="", port=0, key=wire.UPSTREAM_KEY))
 
@@ -74,11 +92,12 @@ def gateway(
     toml: str = "",
     variables: Mapping[str, str] | None = None,
     profile: Path | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[Target]:
     """`omniroute serve` with its data in `folder` and one settings table per kind of upstream and dialect.
 
     `settings_given` on top of the defaults: `{"server.transport": "aiohttp"}`; `toml` is more of the settings' file, and
-    `variables` are more of the environment's.
+    `variables` are more of the environment's; `under` is a command that runs the gateway's.
     """
     settings = folder / "omniroute.toml"
     key = f'[[auth.keys]]\nname = "bench"\nkey = "{CLIENT_KEY}"\n\n'
@@ -88,7 +107,7 @@ def gateway(
     for name, value in (settings_given or {}).items():
         environment[f"OMNIROUTE_{name.replace('.', '__').upper()}"] = value
     environment |= variables or {}
-    omniroute = [sys.executable, "-m", *(["benchmark.profiled", str(profile)] if profile else ["omniroute"])]
+    omniroute = [*under, sys.executable, "-m", *(["benchmark.profiled", str(profile)] if profile else ["omniroute"])]
     command = [*omniroute, "serve", "--port", "0", *where]
     with running(command, cores=cores, environment=environment, log=folder / "log") as process:
         yield answering(process, Target(name="gateway", host="", port=0, key=CLIENT_KEY, is_gateway=True))
@@ -129,13 +148,13 @@ def ask(target: Target, request: bytes) -> bytes:
     return data
 
 
-def check(target: Target, kind: str, *, front: str, behind: str, stream: bool) -> None:
+def check(target: Target, request: bytes, *, front: str, stream: bool) -> None:
     """Before anything is measured: the answer is whole and in the dialect it was asked in."""
-    data = ask(target, target.request(kind, front=front, behind=behind, body_bytes=1000, stream=stream))
+    data = ask(target, request)
     if stream:
         last = b"data: [DONE]" if front == wire.CHAT else b"event: message_stop"
         good = last in data and data.count(b" lorem") >= wire.STREAM_EVENTS - 5
     else:
         good = json.loads(data)["usage"] is not None
     if not good:
-        raise SystemExit(f"{target.name} answers {kind} of {behind} in {front} with: {data[-300:].decode()}")
+        raise SystemExit(f"{target.name} answers a request in {front} with: {data[-300:].decode()}")

@@ -28,9 +28,8 @@ def compact(value: Json) -> bytes:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def request(path: str, *, host: str, key: str, dialect: str, model: str, body_bytes: int, stream: bool) -> bytes:
-    """A whole HTTP request whose body has about `body_bytes`."""
-    body = request_body(dialect, model, body_bytes, stream=stream)
+def request(path: str, *, host: str, key: str, dialect: str, body: bytes) -> bytes:
+    """A whole HTTP request."""
     head = (
         f"POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nuser-agent: bench\r\n"
         f"accept: */*\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
@@ -40,8 +39,8 @@ def request(path: str, *, host: str, key: str, dialect: str, model: str, body_by
     return head.encode() + b"\r\n" + body
 
 
-def request_body(dialect: str, model: str, body_bytes: int, *, stream: bool) -> bytes:
-    """A conversation in turns of at most 2 kB, so that a large body is many messages, as an agent's is."""
+def words_body(dialect: str, model: str, body_bytes: int, *, stream: bool) -> bytes:
+    """About `body_bytes` of a conversation in turns of at most 2 kB: long texts and hardly any structure."""
     body: Json = {"model": model, "max_tokens": 256, "stream": stream, "temperature": 0.5}
     if stream and dialect == CHAT:
         body["stream_options"] = {"include_usage": True}
