@@ -11,13 +11,22 @@ from pathlib import Path
 import msgspec
 
 from omniroute import __version__
-from omniroute.contracts import ListedModel, ProviderFacts
+from omniroute.contracts import ListedModel, ProviderFacts, Translator
 from omniroute.discovery import Found
 from omniroute.importing.logins import is_there
 from omniroute.importing.values import Machine, variables_of
 from omniroute.secret import Secret
 
-__all__ = ["Start", "banner", "command_name", "credentials_in", "data_dir_option", "earlier_data", "logins_in"]
+__all__ = [
+    "Start",
+    "banner",
+    "clients_of",
+    "command_name",
+    "credentials_in",
+    "data_dir_option",
+    "earlier_data",
+    "logins_in",
+]
 
 SHOWN = 3
 """Names shown of a longer list."""
@@ -46,6 +55,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Programs that are signed in on this machine."""
     earlier: Path | None = None
     models: tuple[ListedModel, ...] = ()
+    clients: Mapping[str, str] = {}
+    """Whose clients can be pointed here → what their base URL has behind `url`."""
 
 
 # --- what lies around -------------------------------------------------------------------------------------------------
@@ -67,6 +78,11 @@ def earlier_data(home: Path, data_dir: Path) -> Path | None:
     """The data directory of an OmniRoute from before this one, which is not ours to use."""
     directory = home / ".omniroute"
     return directory if directory.is_dir() and directory != data_dir else None
+
+
+def clients_of(translators: Iterable[Translator]) -> dict[str, str]:
+    """Whose clients can be pointed here, each once."""
+    return {each.clients: each.client_root for each in translators if each.clients}
 
 
 def command_name(environ: Mapping[str, str], argv0: str) -> str:
@@ -148,8 +164,10 @@ def _next(start: Start) -> list[tuple[str, str]]:
     return [
         *ask,
         ("use more models", f"{start.command} account add PROVIDER --api-key-stdin{start.options}"),
-        ("connect OpenAI clients", f"base URL {start.url}/v1, with the client key"),
-        ("connect Anthropic clients", f"base URL {start.url}, with the client key"),
+        *(
+            (f"connect {whose} clients", f"base URL {start.url}{root}, with the client key")
+            for whose, root in start.clients.items()
+        ),
         ("something wrong?", f"{start.command} doctor{start.options}"),
     ]
 

@@ -1,11 +1,21 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from omniroute import __version__
 from omniroute.api import ListedModel, LoginFile, LoginPlace, Probe, ProviderFacts, Secret
 from omniroute.discovery import Found
-from omniroute.firstrun import Start, banner, command_name, credentials_in, data_dir_option, earlier_data, logins_in
+from omniroute.firstrun import (
+    Start,
+    banner,
+    clients_of,
+    command_name,
+    credentials_in,
+    data_dir_option,
+    earlier_data,
+    logins_in,
+)
 from omniroute.importing import Machine
 
 
@@ -24,6 +34,7 @@ def start(**changes: object) -> Start:
             "requires_client_key": True,
             "key_file": Path("data/client.key"),
             "on_terminal": True,
+            "clients": {"OpenAI": "/v1", "Anthropic": ""},
             **changes,
         }
     )
@@ -155,3 +166,14 @@ def test_earlier_data_is_named_unless_it_is_what_we_use(tmp_path):
     (tmp_path / ".omniroute").mkdir()
     assert earlier_data(tmp_path, tmp_path / "data") == tmp_path / ".omniroute"
     assert earlier_data(tmp_path, tmp_path / ".omniroute") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "clients"),
+    [
+        pytest.param([("Acme", "/v2"), ("Acme", "/v2"), ("Other", "")], {"Acme": "/v2", "Other": ""}, id="each once"),
+        pytest.param([("", "/v2")], {}, id="a dialect that names nobody"),
+    ],
+)
+def test_translators_say_whose_clients_can_be_pointed_here(said, clients):
+    assert clients_of([SimpleNamespace(clients=whose, client_root=root) for whose, root in said]) == clients

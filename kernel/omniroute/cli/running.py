@@ -11,7 +11,16 @@ from omniroute.app import build_app
 from omniroute.cli.output import note, print_data
 from omniroute.datadir import Runtime
 from omniroute.discovery import Discovery, Found
-from omniroute.firstrun import Start, banner, command_name, credentials_in, data_dir_option, earlier_data, logins_in
+from omniroute.firstrun import (
+    Start,
+    banner,
+    clients_of,
+    command_name,
+    credentials_in,
+    data_dir_option,
+    earlier_data,
+    logins_in,
+)
 from omniroute.gateway import Gateway
 from omniroute.importing.values import Machine
 from omniroute.keys import CLIENT_KEY_FILE
@@ -129,6 +138,7 @@ class _Opening:
             logins=logins_in(Machine.here(), [one.facts for one in gateway.registry.providers.values()]),
             earlier=earlier_data(Path.home(), data_dir),
             models=gateway.router.listed(),
+            clients=clients_of(gateway.registry.translators.values()),
         )
 
 

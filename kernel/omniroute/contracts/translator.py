@@ -183,6 +183,10 @@ class Translator(Protocol):
     """Goes along when an upstream is asked for its models: pages as long as it allows."""
     models_header: str | None = None
     """Lower-case name of the request header that makes `GET /v1/models` answer in this dialect; None has no such mark."""
+    clients: str = ""
+    """Whose clients speak it, as people call them; empty where the start need not name them."""
+    client_root: str = ""
+    """What such clients want behind the gateway's address as their base URL: `/v1`, or nothing."""
     is_default_form: bool = False
     """Requests without any mark, and errors to them, are answered in this dialect."""
 

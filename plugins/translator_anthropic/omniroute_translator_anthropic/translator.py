@@ -60,6 +60,7 @@ class AnthropicTranslator(Translator):
     opaque_marks = OPAQUE_MARKS
     carrier_marks = (CARRIER.encode(),)
     opaque_pattern = OPAQUE_PATTERN
+    clients = "Anthropic"
     image_pattern = rb'"type"\s*:\s*"image"'
     hour_mark = b'"1h"'
     models_header = VERSION_HEADER

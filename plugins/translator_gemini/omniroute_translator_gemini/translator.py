@@ -73,6 +73,7 @@ class GeminiTranslator(Translator):
     carrier_marks = (WRAPPED.encode(),)
     opaque_marks = (b'"thoughtSignature"', b'"thought_signature"')
     opaque_pattern = rb'"thought(?:S|_s)ignature"\s*:\s*"([^"\\]+)"'
+    clients = "Gemini"
     image_pattern = rb'"mime(?:T|_t)ype"\s*:\s*"image/'
     models_header = KEY_HEADER
     models_query: Mapping[str, str] = models.MOST_AT_ONCE

@@ -69,6 +69,8 @@ class OpenAIChat(Translator):
     opaque_marks = (b'"%b"' % SIGNATURE.encode(),)
     carrier_marks = (b'"%b"' % OURS.encode(),)
     opaque_pattern = rb'"thought_signature"\s*+:\s*+"([^"]++)"'
+    clients = "OpenAI"
+    client_root = "/v1"
     image_pattern = rb'"type"\s*:\s*"image_url"'
     is_default_form = True
 

@@ -69,6 +69,8 @@ class OpenAIResponses(Translator):
     opaque_is_account_bound = True
     """It is encrypted for the organisation that asked."""
     opaque_pattern = rb'"encrypted_content"\s*:\s*"([^"\\]+)"'
+    clients = "OpenAI"
+    client_root = "/v1"
     image_pattern = rb'"type"\s*:\s*"input_image"'
     keeps_threads = True
     thread_pattern = rb'"id"\s*:\s*"(resp_[^"\\]+)"'
