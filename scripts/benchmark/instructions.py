@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ MISSING = (
 CONNECTIONS = 4
 WARM_REQUESTS = 8
 FEWEST, MOST = 4, 128
+IDLE = 3_000_000
+"""Instructions in half a second of a process that nobody asks anything; its clocks tick."""
+PATIENCE_S = 120
 WINDOW = 80_000_000
 """Instructions in a window, if that is between the fewest and the most requests: a second or two."""
 SETTINGS = {
@@ -63,8 +67,8 @@ def counted(*targets: Target) -> Iterator[None]:
 
 
 def rows(bench: Bench, item: Slice) -> Iterator[Row]:
-    """Instructions per unit in as many windows of requests as the plan has rounds. In the median there is nothing of what
-    happens once: a thread that makes a TLS context takes as much as a hundred requests."""
+    """Instructions per unit in as many windows of requests as the plan has rounds, once there is nothing left of what the first
+    requests set off: a thread that makes a TLS context takes as much as a hundred of them, a late import even more."""
     both = ((bench.gateway, item), (bench.proxy, item.relayed))
     taken = {target.name: figure(windows(bench, target, asked)) for target, asked in both}
     yield Row(name=item.name, label=item.label, unit=f"instructions per {item.per}", gateway=taken["gateway"],
@@ -76,9 +80,24 @@ def windows(bench: Bench, target: Target, item: Slice) -> list[float]:
     item.check(target)
     bench.load("shared", target, item.request(target), connections=CONNECTIONS)
     count = requests(window(bench, target.process, WARM_REQUESTS))
+    settle(target.process)
     taken = [window(bench, target.process, count) for _ in range(bench.plan.rounds)]
     bench.generator.say("0")
     return [each / item.units for each in taken]
+
+
+def settle(process: Process) -> None:
+    """Wait until it does nothing more by itself.
+
+    Raises:
+        SystemExit: It never rests.
+    """
+    for _ in range(PATIENCE_S * 2):
+        before = instructions(process)
+        time.sleep(0.5)
+        if instructions(process) - before < IDLE:
+            return
+    raise SystemExit(f"the process is busy with work of its own, and still was after {PATIENCE_S} s")
 
 
 def window(bench: Bench, process: Process, count: int) -> float:
