@@ -641,6 +641,28 @@ def test_each_field_is_mapped_or_reported(recording, upstream):
     assert misplaced == []
 
 
+def rarer(value):
+    """The same with a field nobody knows in everything that may have one, which says nothing but is in the usual's way."""
+    if isinstance(value, list):
+        return [rarer(each) for each in value]
+    if not isinstance(value, dict) or not {"messages", "role", "content", "text", "input_schema"} & value.keys():
+        return value  # a tool of the service's own is kept word for word
+    inner = {key: rarer(value[key]) for key in ("messages", "content", "system", "tools") if key in value}
+    return {**value, **inner, "x_unknown": None}
+
+
+@pytest.mark.parametrize(("recording", "upstream"), recorded())
+def test_a_usual_request_is_read_as_a_rare_one_is(recording, upstream):
+    """Where a dialect has a shorter way for what usual clients send, it leads to the same."""
+    pair = Pair(TRANSLATORS[dialect_of(recording.target)], TRANSLATORS[upstream])
+    usual, rare = (
+        pair.decode(json.dumps(body).encode(), recording.target) for body in (recording.body, rarer(recording.body))
+    )
+    assert pair.encode(usual) == pair.encode(rare)
+    if dialect_of(recording.target) == "anthropic":
+        assert usual == rare
+
+
 def merged(value, patch):
     """A JSON merge patch, applied."""
     if not isinstance(patch, dict):

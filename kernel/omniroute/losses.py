@@ -1,9 +1,8 @@
 """What a translation gives up, and where in the client's body that stood."""
 
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 from omniroute.model import ChatRequest, Loss, Message, Part, Source, Tool, ToolResultPart
 
@@ -23,7 +22,10 @@ def extension_losses(request: ChatRequest, dialect: str) -> tuple[Loss, ...]:
 def in_source(losses: Iterable[Loss], request: ChatRequest) -> tuple[Loss, ...]:
     """The same losses, which point into this request, with pointers into the body it was decoded from."""
     return tuple(
-        msgspec.structs.replace(loss, pointer=source_pointer(loss.pointer, request) or loss.pointer) for loss in losses
+        [
+            Loss(pointer=source_pointer(loss.pointer, request) or loss.pointer, kind=loss.kind, reason=loss.reason)
+            for loss in losses
+        ]
     )
 
 
@@ -43,21 +45,23 @@ def source_pointer(pointer: str, request: ChatRequest) -> str:
 
 
 _Node: TypeAlias = ChatRequest | Message | Part | Tool
+_LISTS: Mapping[tuple[type, str], Callable[[Any], Sequence[_Node]]] = {
+    (ChatRequest, "messages"): attrgetter("messages"),
+    (ChatRequest, "tools"): attrgetter("tools"),
+    (Message, "content"): attrgetter("parts"),
+    (ToolResultPart, "content"): attrgetter("parts"),
+}
 
 
 def _inner(node: _Node, steps: list[str]) -> tuple[_Node, list[str]] | None:
     """What the first two steps lead to, and the steps that are left; None when they lead to a field."""
-    found: Sequence[_Node]
-    match node, steps:
-        case ChatRequest(messages=found), ["messages", at, *left]:
-            pass
-        case ChatRequest(tools=found), ["tools", at, *left]:
-            pass
-        case ((Message(parts=found) | ToolResultPart(parts=found)), ["content", at, *left]):
-            pass
-        case _:
-            return None
-    return (found[int(at)], left) if at.isdecimal() and int(at) < len(found) else None
+    if len(steps) < 2:
+        return None
+    listed = _LISTS.get((type(node), steps[0]))
+    if listed is None or not steps[1].isdecimal():
+        return None
+    found, at = listed(node), int(steps[1])
+    return (found[at], steps[2:]) if at < len(found) else None
 
 
 def _below(source: Source, steps: Sequence[str]) -> str:

@@ -23,11 +23,11 @@ class NameRule:
     def __init__(self, *, max_chars: int, characters: str = "a-zA-Z0-9_-", first: str | None = None) -> None:
         self.max_chars = max_chars
         self._first = re.compile(f"[{first or characters}]")
-        self._fitting = re.compile(f"[{first or characters}][{characters}]*")
+        self._fitting = re.compile(f"[{first or characters}][{characters}]{{0,{max_chars - 1}}}")
         self._unfit = re.compile(f"[^{characters}]")
 
     def allows(self, name: str) -> bool:
-        return len(name) <= self.max_chars and self._fitting.fullmatch(name) is not None
+        return self._fitting.fullmatch(name) is not None
 
     def fitted(self, name: str, salt: str = "") -> str:
         """A name that is allowed: as it is, or as much of it as may stay and a hash."""

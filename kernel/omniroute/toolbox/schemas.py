@@ -22,7 +22,6 @@ looking through it would hold up everybody else."""
 Schema: TypeAlias = dict[str, Any]
 
 _ANY = msgspec.json.Decoder()
-_OBJECT = re.compile(rb"\s*\{")
 _INDEX = re.compile(r"0|[1-9]\d{0,8}")
 _ROOT = "#"
 
@@ -50,17 +49,17 @@ def check_schema(schema: Raw, pointer: str) -> None:
 
     A schema that refers to itself from a property or an item is recursive, and fine.
     """
-    if not _OBJECT.match(memoryview(schema)):
+    data = bytes(schema)  # half of what a look at it in place costs
+    if not data.startswith(b"{"):
         raise Malformed(pointer, "expected a JSON schema, which is an object")
-    size_bytes = len(memoryview(schema))
-    if size_bytes > MAX_SCHEMA_BYTES:
+    if len(data) > MAX_SCHEMA_BYTES:
         raise Malformed(
             pointer,
-            f"the schema has {size_bytes} bytes, and at most {MAX_SCHEMA_BYTES} are taken",
+            f"the schema has {len(data)} bytes, and at most {MAX_SCHEMA_BYTES} are taken",
             fix="shorten its descriptions and lists of values, or make several tools of it",
         )
-    data = bytes(schema)
-    if b'$ref"' not in data and rb"\u00" not in data:  # any letter of it may be escaped
+    may_be_escaped = b"\\" in data and data.rfind(rb"\u00") >= 0  # any letter of it
+    if not may_be_escaped and data.rfind(b'$ref"') < 0:  # finds nothing faster than `in`
         return
     root = read_json(_ANY, data, pointer)
     if (circular := _Search(root).circular()) is not None:

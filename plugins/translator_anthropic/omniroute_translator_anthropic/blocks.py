@@ -5,7 +5,7 @@ metadata under `block`: an upstream of the same dialect gets it back, others see
 """
 
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from msgspec import Raw
@@ -21,6 +21,16 @@ from omniroute.api import (
     ToolCallPart,
     ToolResultPart,
 )
+from omniroute_translator_anthropic.plain import (
+    PlainBlock,
+    PlainCall,
+    PlainContent,
+    PlainRedacted,
+    PlainResult,
+    PlainText,
+    PlainThinking,
+    plain_content,
+)
 from omniroute_translator_anthropic.wire import (
     BOOL,
     DIALECT,
@@ -30,6 +40,8 @@ from omniroute_translator_anthropic.wire import (
     Fields,
     Malformed,
     Metadata,
+    is_absent,
+    place_of,
     read,
     read_list,
     read_object,
@@ -60,15 +72,24 @@ _IN_FILES = {**_ELSEWHERE, "name": "/title"}
 """Canonical fields and kept ones → where they stand in a block."""
 
 
-def read_content(raw: Raw | None, pointer: str) -> list[tuple[str, Part]]:
-    """`content`, a string or a list of blocks, as parts with their pointers. Empty text is no part."""
-    if raw is None:
+def read_content(content: Raw | PlainContent, pointer: str) -> list[Part]:
+    """`content`, a string or a list of blocks, as parts that know their places. Empty text is no part."""
+    if isinstance(content, Raw):
+        return [] if is_absent(content) else _read_raw(content, pointer)
+    if not content:
         return []
+    if isinstance(content, str):
+        return [TextPart(text=content, source=Source(pointer))]
+    return [_of_plain(block, f"{pointer}/{at}") for at, block in enumerate(content)]
+
+
+def _read_raw(raw: Raw, pointer: str) -> list[Part]:
+    content = plain_content(raw)
+    if content is not None:
+        return read_content(content, pointer)
     if starts_with(raw, b'"'):
-        text = read(STRING, raw, pointer)
-        return [(pointer, TextPart(text=text, source=Source(pointer)))] if text else []
-    blocks = read_list(raw, pointer)
-    return [(f"{pointer}/{at}", _placed(block, f"{pointer}/{at}")) for at, block in enumerate(blocks)]
+        read(STRING, raw, pointer)  # says what is wrong with it
+    return [_placed(block, f"{pointer}/{at}") for at, block in enumerate(read_list(raw, pointer))]
 
 
 def _placed(raw: Raw, pointer: str) -> Part:
@@ -120,6 +141,36 @@ def _as_text(fields: Fields, raw: Raw, text: str) -> TextPart:
 # --- text and thinking ------------------------------------------------------------------------------------------------
 
 
+def _of_plain(block: PlainBlock, pointer: str) -> Part:
+    """The part that `read_block` makes of the same block."""
+    source = Source(pointer, _ELSEWHERE)
+    match block:
+        case PlainText():
+            return TextPart(text=block.text, cache=block.cache, source=source)
+        case PlainCall():
+            return ToolCallPart(
+                id=block.id,
+                name=block.name,
+                arguments=_arguments(block.input, pointer),
+                cache=block.cache,
+                source=source,
+            )
+        case PlainResult():
+            return ToolResultPart(
+                call_id=block.tool_use_id,
+                parts=_told(block.content, pointer),
+                is_error=block.is_error or False,
+                cache=block.cache,
+                source=source,
+            )
+        case PlainThinking():
+            kept = {DIALECT: {"signature": block.signature}} if block.signature else {}
+            return ReasoningPart(text=block.thinking or "", cache=block.cache, provider_metadata=kept, source=source)
+        case PlainRedacted():
+            kept = {DIALECT: {"redacted_data": block.data}} if block.data else {}
+            return ReasoningPart(text="", cache=block.cache, provider_metadata=kept, source=source)
+
+
 def _read_text(fields: Fields, _: Raw) -> TextPart:
     text = fields.need("text", STRING)
     cache = fields.take_cache_mark()
@@ -143,42 +194,48 @@ def _read_redacted(fields: Fields, _: Raw) -> ReasoningPart:
 
 
 def _read_call(fields: Fields, _: Raw) -> ToolCallPart:
-    arguments = fields.take_raw("input")
-    if arguments is None:
-        arguments = Raw(b"{}")
-    elif not starts_with(arguments, b"{"):
-        raise Malformed(f"{fields.pointer}/input", "Expected an object")
+    arguments = _arguments(fields.take_raw("input") or Raw(), fields.pointer)
     return ToolCallPart(
         id=fields.need("id", STRING),
         name=fields.need("name", STRING),
-        arguments=_json_text(arguments, f"{fields.pointer}/input"),
+        arguments=arguments,
         cache=fields.take_cache_mark(),
         provider_metadata=fields.metadata(),
     )
 
 
-def _json_text(raw: Raw, pointer: str) -> str:
-    """The JSON text itself, as it stood in the body."""
+def _arguments(raw: Raw, pointer: str) -> str:
+    """The JSON text itself, as it stood in the body. `pointer` is the block's."""
+    if is_absent(raw):
+        return "{}"
+    data = bytes(raw)
+    if not data.startswith(b"{"):
+        raise Malformed(f"{pointer}/input", "Expected an object")
     try:
-        return bytes(raw).decode()
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise Malformed(pointer, f"not valid UTF-8: {error.reason}") from None
+        raise Malformed(f"{pointer}/input", f"not valid UTF-8: {error.reason}") from None
 
 
 def _read_result(fields: Fields, _: Raw) -> ToolResultPart:
-    pointer = f"{fields.pointer}/content"
-    parts: list[TextPart | ImagePart | FilePart] = []
-    for at, part in read_content(fields.take_raw("content"), pointer):
-        if not isinstance(part, TextPart | ImagePart | FilePart):
-            raise Malformed(f"{at}/type", "a tool result holds text, images and documents only")
-        parts.append(part)
+    parts = _told(fields.take_raw("content"), fields.pointer)
     return ToolResultPart(
         call_id=fields.need("tool_use_id", STRING),
-        parts=tuple(parts),
+        parts=parts,
         is_error=fields.take("is_error", BOOL) or False,
         cache=fields.take_cache_mark(),
         provider_metadata=fields.metadata(),
     )
+
+
+def _told(content: Raw | PlainContent, pointer: str) -> tuple[TextPart | ImagePart | FilePart, ...]:
+    """What a result holds. `pointer` is the block's."""
+    parts: list[TextPart | ImagePart | FilePart] = []
+    for part in read_content(content, f"{pointer}/content"):
+        if not isinstance(part, TextPart | ImagePart | FilePart):
+            raise Malformed(f"{place_of(part)}/type", "a tool result holds text, images and documents only")
+        parts.append(part)
+    return tuple(parts)
 
 
 # --- media ------------------------------------------------------------------------------------------------------------
@@ -259,8 +316,8 @@ def _titled(fields: Fields, text: str) -> str:
     return f"{title}\n{text}" if title else text
 
 
-def _joined(content: list[tuple[str, Part]]) -> str:
-    return "\n".join(part.text for _, part in content if isinstance(part, TextPart) and part.text)
+def _joined(content: Iterable[Part]) -> str:
+    return "\n".join(part.text for part in content if isinstance(part, TextPart) and part.text)
 
 
 _READERS: Mapping[str, Callable[[Fields, Raw], Part]] = {

@@ -7,14 +7,14 @@ field: an empty thinking block in front of it holds what is its own, and its id.
 All of that is undone on the way in. It never goes to an upstream.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from omniroute.api import Loss, Message, Part, ReasoningPart, Source, ToolCallPart, carried, carried_places, carry
 from omniroute_translator_anthropic.tools import fitting_id
-from omniroute_translator_anthropic.wire import DIALECT, Metadata, Wire, own
+from omniroute_translator_anthropic.wire import DIALECT, Metadata, Wire, own, place_of
 
 __all__ = ["Carriers", "call_carrier", "foreign", "seal"]
 
@@ -58,19 +58,17 @@ class Carriers:
         self.losses: list[Loss] = []
         self._of_calls: dict[str, Metadata] = {}
 
-    def open(self, content: Iterable[tuple[str, Part]]) -> list[tuple[str, Part]]:
-        """The parts with their pointers, without those that were nothing but carriers."""
-        opened = ((pointer, self._opened(part, pointer)) for pointer, part in content)
-        return [(pointer, part) for pointer, part in opened if part is not None]
+    def open(self, content: Sequence[Part]) -> list[Part]:
+        """The parts, without those that were nothing but carriers."""
+        opened = [self._opened(part) if type(part) is ReasoningPart else part for part in content]
+        return [part for part in opened if part is not None]
 
-    def _opened(self, part: Part, pointer: str) -> Part | None:
-        if not isinstance(part, ReasoningPart):
-            return part
+    def _opened(self, part: ReasoningPart) -> ReasoningPart | None:
         mine = own(part.provider_metadata)
         field = next((name for name in FIELDS if _is_carrier(mine.get(name))), None)
         if field is None:
             return part
-        found = carried(mine[field])
+        pointer, found = place_of(part), carried(mine[field])
         if found is None:
             self.losses.append(
                 Loss(pointer=f"{pointer}/{FIELDS[field]}", kind="dropped", reason="it came back damaged")

@@ -4,7 +4,7 @@ Nothing is lost on the way in: what has no canonical home rides under this diale
 the metadata of its part or tool.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -12,27 +12,25 @@ from msgspec import Raw
 
 from omniroute.api import (
     ChatRequest,
-    FilePart,
     Headers,
-    ImagePart,
-    Message,
-    Part,
     Reasoning,
     ReasoningEffort,
-    ReasoningPart,
     ResponseFormat,
-    Role,
     Sampling,
     Source,
     Tool,
-    ToolCallPart,
     ToolChoice,
-    ToolResultPart,
     check_schema,
 )
-from omniroute_translator_anthropic.blocks import read_content
 from omniroute_translator_anthropic.carriers import Carriers
-from omniroute_translator_anthropic.head import WireHead, decode_head, invalid, session_of
+from omniroute_translator_anthropic.head import WireHead, check_head, decode_head, invalid, session_of
+from omniroute_translator_anthropic.messages import read_messages, read_system
+from omniroute_translator_anthropic.plain import (
+    PlainRequest,
+    PlainTool,
+    plain_request,
+    rarer_fields,
+)
 from omniroute_translator_anthropic.wire import (
     BOOL,
     DIALECT,
@@ -48,7 +46,6 @@ from omniroute_translator_anthropic.wire import (
 
 __all__ = ["decode_request"]
 
-NOT_TEXT = (FilePart, ImagePart, ReasoningPart, ToolCallPart, ToolResultPart)
 _TOOL_FIELDS = {"parameters": "/input_schema"}
 _ELSEWHERE = {
     "max_output_tokens": "/max_tokens",
@@ -63,21 +60,31 @@ _EFFORTS: Mapping[str, ReasoningEffort] = {effort: effort for effort in get_args
 def decode_request(body: bytes, params: Mapping[str, str], headers: Headers) -> ChatRequest:
     """Raises `InvalidRequest` with the JSON pointer to what is wrong."""
     try:
-        request = _request(decode_head(body, params), Fields(body, ""), headers)
+        request = _request(*_read(body, params), headers)
     except Malformed as error:
         raise invalid(error) from None
     is_count = params.get("operation") == "count_tokens"
     return msgspec.structs.replace(request, operation="count_tokens") if is_count else request
 
 
-def _request(head: WireHead, fields: Fields, headers: Headers) -> ChatRequest:
+def _read(body: bytes, params: Mapping[str, str]) -> tuple[WireHead | PlainRequest, Fields]:
+    """The fields of every request, and the others."""
+    plain = plain_request(body)
+    if plain is not None:
+        check_head(plain, params)
+        return plain, Fields(rarer_fields(plain), "")
+    head, fields = decode_head(body, params), Fields(body, "")
     for name in WireHead.__struct_fields__:
-        if name not in ("metadata", "system"):
+        if name != "metadata":
             fields.take_raw(name)
+    return head, fields
+
+
+def _request(head: WireHead | PlainRequest, fields: Fields, headers: Headers) -> ChatRequest:
     carriers = Carriers()
-    messages = [*_system(fields.take_raw("system")), *_messages(head.messages, carriers)]
+    messages = [*read_system(head.system), *read_messages(head.messages, carriers)]
     choice = fields.take_raw("tool_choice")
-    user, metadata = _user(fields)
+    metadata = _metadata(fields)
     thinking = _Thinking(fields)
     extensions: dict[str, Any] = {**fields.rest(), **metadata, **thinking.left}
     return ChatRequest(
@@ -95,7 +102,7 @@ def _request(head: WireHead, fields: Fields, headers: Headers) -> ChatRequest:
         reasoning=thinking.reasoning,
         response_format=thinking.format,
         stream=head.stream or False,
-        user=user,
+        user=head.metadata.user_id if head.metadata else None,
         session=session_of(head, headers),
         extensions={DIALECT: extensions} if extensions else {},
         losses=tuple(carriers.losses),
@@ -103,86 +110,49 @@ def _request(head: WireHead, fields: Fields, headers: Headers) -> ChatRequest:
     )
 
 
-def _user(fields: Fields) -> tuple[str | None, dict[str, Raw]]:
-    """`metadata.user_id`, and what else `metadata` holds."""
+def _metadata(fields: Fields) -> dict[str, Raw]:
+    """`metadata` without its `user_id`, where it holds anything else."""
     raw = fields.take_raw("metadata")
     if raw is None:
-        return None, {}
+        return {}
     metadata = Fields(raw, "/metadata")
-    user = metadata.take("user_id", STRING)
+    metadata.take_raw("user_id")
     rest = metadata.rest()
-    return user, {"metadata": Raw(ENCODER.encode(rest))} if rest else {}
-
-
-# --- messages ---------------------------------------------------------------------------------------------------------
-
-
-def _system(raw: Raw | None) -> list[Message]:
-    parts = _allow(read_content(raw, "/system"), "system text", refuse=NOT_TEXT)
-    return [Message(role="system", parts=parts, source=Source("/system"))] if parts else []
-
-
-def _messages(raw: Raw, carriers: Carriers) -> list[Message]:
-    messages: list[Message] = []
-    called: set[str] = set()
-    for at, message in enumerate(read_list(raw, "/messages")):
-        fields = Fields(message, f"/messages/{at}")
-        role = fields.need("role", STRING)
-        content = read_content(fields.take_raw("content"), f"/messages/{at}/content")
-        source = Source(fields.pointer)
-        match role:
-            case "user":
-                _check_answers(content, called)
-                messages.extend(_user_turn(content, source))
-            case "assistant":
-                content = carriers.open(content)
-                parts = _allow(content, "an assistant turn", refuse=(ImagePart, ToolResultPart))
-                called.update(part.id for part in parts if isinstance(part, ToolCallPart))
-                messages.append(Message(role="assistant", parts=parts, source=source))
-            case "system":
-                parts = _allow(content, "a system turn", refuse=NOT_TEXT)
-                messages.append(Message(role="system", parts=parts, source=source))
-            case _:
-                raise Malformed(f"/messages/{at}/role", f"{role!r} is none of user, assistant, system")
-    return messages
-
-
-def _check_answers(content: list[tuple[str, Part]], called: Collection[str]) -> None:
-    """The service wants a result's call in the very turn before. Here any turn before will do: encoders bring them together."""
-    for pointer, part in content:
-        if isinstance(part, ToolResultPart) and part.call_id not in called:
-            raise Malformed(
-                f"{pointer}/tool_use_id",
-                f"answers no call: {part.call_id[:80]!r} is the id of no tool_use before it",
-                fix="send the assistant's turn that made the call, or leave the result out",
-            )
-
-
-def _user_turn(content: list[tuple[str, Part]], source: Source) -> list[Message]:
-    """Tool results first, in a message of their own, then the user's words."""
-    parts = _allow(content, "a user turn", refuse=(ToolCallPart, ReasoningPart))
-    results = tuple(part for part in parts if isinstance(part, ToolResultPart))
-    words = tuple(part for part in parts if not isinstance(part, ToolResultPart))
-    turns: list[tuple[Role, tuple[Part, ...]]] = [("tool", results), ("user", words)]
-    said = [Message(role=role, parts=parts, source=source) for role, parts in turns if parts]
-    return said or [Message(role="user", parts=(), source=source)]
-
-
-def _allow(content: list[tuple[str, Part]], where: str, *, refuse: tuple[type[Part], ...]) -> tuple[Part, ...]:
-    for pointer, part in content:
-        if isinstance(part, refuse):
-            raise Malformed(f"{pointer}/type", f"this block has no place in {where}")
-    return tuple(part for _, part in content)
+    return {"metadata": Raw(ENCODER.encode(rest))} if rest else {}
 
 
 # --- tools ------------------------------------------------------------------------------------------------------------
 
 
-def _tools(raw: Raw) -> tuple[Tool, ...]:
-    if is_absent(raw):
+def _tools(tools: Raw | Sequence[PlainTool] | None) -> tuple[Tool, ...]:
+    if not isinstance(tools, Raw):
+        return tuple([_plain_tool(tool, f"/tools/{at}") for at, tool in enumerate(tools or ())])
+    if is_absent(tools):
         return ()
-    tools = read_list(raw, "/tools")
-    return tuple(_tool(tool, Fields(tool, f"/tools/{at}")) for at, tool in enumerate(tools))
+    return tuple([_tool(tool, Fields(tool, f"/tools/{at}")) for at, tool in enumerate(read_list(tools, "/tools"))])
+
+
+def _plain_tool(tool: PlainTool, pointer: str) -> Tool:
+    """The one that `_tool` makes of the same declaration."""
+    schema = None if is_absent(tool.input_schema) else tool.input_schema
+    _check_tool(tool.name, schema, pointer)
+    kept = rarer_fields(tool)
+    return Tool(
+        name=tool.name,
+        description=tool.description,
+        parameters=schema,
+        strict=tool.strict,
+        cache=tool.cache,
+        provider_metadata={DIALECT: kept} if kept else {},
+        source=Source(pointer, _TOOL_FIELDS),
+    )
+
+
+def _check_tool(name: str, schema: Raw | None, pointer: str) -> None:
+    if not name:
+        raise Malformed(f"{pointer}/name", "a tool needs a name")
+    if schema is not None:
+        check_schema(schema, f"{pointer}/input_schema")
 
 
 def _tool(raw: Raw, fields: Fields) -> Tool:
@@ -196,11 +166,8 @@ def _tool(raw: Raw, fields: Fields) -> Tool:
         source = Source(fields.pointer)
         return Tool(name=name, kind="builtin", cache=cache, provider_metadata=metadata, source=source)
     name = fields.need("name", STRING)
-    if not name:
-        raise Malformed(f"{fields.pointer}/name", "a tool needs a name")
     schema = fields.take_raw("input_schema")
-    if schema is not None:
-        check_schema(schema, f"{fields.pointer}/input_schema")
+    _check_tool(name, schema, fields.pointer)
     return Tool(
         name=name,
         description=fields.take("description", STRING),

@@ -13,7 +13,17 @@ from msgspec import Meta, Raw
 from omniroute.api import Headers, InvalidRequest, RequestHead, with_model
 from omniroute_translator_anthropic.wire import ENCODER, Malformed, read, read_object, starts_with
 
-__all__ = ["WireHead", "decode_head", "invalid", "read_head", "rename_model", "session_of"]
+__all__ = [
+    "HeadFields",
+    "WireHead",
+    "WireMetadata",
+    "check_head",
+    "decode_head",
+    "invalid",
+    "read_head",
+    "rename_model",
+    "session_of",
+]
 
 MAX_INT = 2**31 - 1
 """No model writes, and no sampler looks at, more tokens than this; larger numbers are typing errors."""
@@ -37,18 +47,23 @@ class WireMetadata(msgspec.Struct):
     user_id: str | None = None
 
 
-class WireHead(msgspec.Struct):
+class HeadFields(msgspec.Struct, kw_only=True):
+    """Those that are small."""
+
     model: Annotated[str, Meta(min_length=1)]
-    messages: Raw
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_INT)] | None = None
     stream: bool | None = None
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=MAX_INT)] | None = None
     stop_sequences: list[str] | None = None
+    metadata: WireMetadata | None = None
+
+
+class WireHead(HeadFields, kw_only=True):
+    messages: Raw
     system: Raw = Raw()
     tools: Raw = Raw()
-    metadata: WireMetadata | None = None
 
 
 class _Claim(msgspec.Struct):
@@ -70,11 +85,16 @@ def invalid(error: Malformed) -> InvalidRequest:
 def decode_head(body: bytes, params: Mapping[str, str]) -> WireHead:
     """Raises `Malformed`."""
     head = read(_HEAD, body)
-    if head.max_tokens is None and params.get("operation", "chat") == "chat":
-        raise Malformed("/max_tokens", "Field required")
+    check_head(head, params)
     if not _is_filled_list(head.messages):
         raise Malformed("/messages", "Expected a list of at least one message")
     return head
+
+
+def check_head(head: HeadFields, params: Mapping[str, str]) -> None:
+    """Raises `Malformed`."""
+    if head.max_tokens is None and params.get("operation", "chat") == "chat":
+        raise Malformed("/max_tokens", "Field required")
 
 
 def read_head(body: bytes, params: Mapping[str, str], headers: Headers) -> RequestHead:
@@ -97,7 +117,7 @@ def _is_filled_list(raw: Raw) -> bool:
     return starts_with(raw, b"[") and _EMPTY_LIST.match(raw) is None
 
 
-def session_of(head: WireHead, headers: Headers) -> str | None:
+def session_of(head: HeadFields, headers: Headers) -> str | None:
     """The client's name for this conversation: from a header, else the session part of `metadata.user_id`."""
     for name in SESSION_HEADERS:
         if value := headers.get(name):

@@ -5,7 +5,7 @@ the images of results follow in a user message after all of them. Histories a cl
 result gets one that says so, a result that stands apart from its call becomes the user's words.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -16,6 +16,7 @@ from omniroute.api import (
     ImagePart,
     Loss,
     Message,
+    Part,
     ReasoningPart,
     TextPart,
     ToolCallPart,
@@ -25,7 +26,14 @@ from omniroute.api import (
 from omniroute_translator_openai_chat.details import details_of
 from omniroute_translator_openai_chat.extra_content import for_upstream
 from omniroute_translator_openai_chat.names import fit_id
-from omniroute_translator_openai_chat.parts_out import assistant_content, report, text_content, user_wire
+from omniroute_translator_openai_chat.parts_out import (
+    assistant_content,
+    media_wire,
+    report,
+    text_content,
+    text_wire,
+    user_wire,
+)
 from omniroute_translator_openai_chat.wire import (
     DIALECT,
     AssistantWire,
@@ -41,6 +49,7 @@ from omniroute_translator_openai_chat.wire import (
     UserWire,
 )
 
+MEDIA = frozenset({ImagePart, FilePart, AudioPart})
 NO_RESULT = "(no result)"
 Place = tuple[int, int]
 """Message and part, counted from 0."""
@@ -63,57 +72,66 @@ class MessagesOut:
         self._names = names
         self._custom = custom
         self._losses = losses
+        self._wires: list[MessageWire] = []
         self._answered: set[Place] = set()
         """Results that stand behind their call."""
 
     def encode(self) -> list[MessageWire]:
-        return [wire for position in range(len(self._messages)) for wire in self._message(position)]
+        for position, message in enumerate(self._messages):
+            at = f"/messages/{position}"
+            match message.role:
+                case "assistant":
+                    self._assistant(message, position, at)
+                case "system" | "developer":
+                    self._system(message, at)
+                case "user" | "tool":
+                    self._user(message, position, at)
+        return self._wires
 
-    def _message(self, position: int) -> Iterator[MessageWire]:
-        message = self._messages[position]
-        at = f"/messages/{position}"
-        match message.role:
-            case "assistant":
-                yield from self._assistant(message, position, at)
-            case "system" | "developer":
-                texts = self._texts(message, at)
-                if texts:
-                    kind = SystemWire if message.role == "system" else DeveloperWire
-                    yield kind(content=text_content(texts, "\n\n"), name=message.name)
-            case "user" | "tool":
-                yield from self._user(message, position, at)
+    def _system(self, message: Message, at: str) -> None:
+        texts = self._texts(message, at)
+        if texts:
+            kind = SystemWire if message.role == "system" else DeveloperWire
+            self._wires.append(kind(content=text_content(texts, "\n\n"), name=message.name))
 
     def _texts(self, message: Message, at: str) -> list[TextPart]:
         texts = []
         for index, part in enumerate(message.parts):
             if isinstance(part, TextPart):
-                report(part, f"{at}/content/{index}", self._losses)
-                texts += [part] if part.text else []
-            elif isinstance(part, ImagePart | FilePart | AudioPart):
+                self._report(part, at, index)
+                if part.text:
+                    texts.append(part)
+            elif type(part) in MEDIA:
                 self._drop(f"{at}/content/{index}", f"{DIALECT} takes only text from {message.role}")
         return texts
+
+    def _report(self, part: Part, at: str, index: int) -> None:
+        """Of the part with this index in the message, or result, at `at`."""
+        if part.cache is not None or part.provider_metadata:
+            report(part, f"{at}/content/{index}", self._losses)
 
     def _drop(self, at: str, reason: str) -> None:
         self._losses.append(Loss(pointer=at, kind="dropped", reason=reason))
 
     # --- user ---------------------------------------------------------------------------------------------------------
 
-    def _user(self, message: Message, position: int, at: str) -> Iterator[UserWire]:
+    def _user(self, message: Message, position: int, at: str) -> None:
         content: list[UserPartWire] = []
         for index, part in enumerate(message.parts):
-            here = f"{at}/content/{index}"
             match part:
+                case TextPart():
+                    self._report(part, at, index)
+                    content += [text_wire(part)] if part.text else []
                 case ToolResultPart():
                     if (position, index) not in self._answered:
-                        content += self._late(part, here)
-                case TextPart() | ImagePart() | FilePart() | AudioPart():
-                    report(part, here, self._losses)
-                    if (wire := user_wire(part, here, self._losses)) is not None:
-                        content.append(wire)
-        if not content:
-            return
-        name = message.name if message.role == "user" else None
-        yield UserWire(content=plain(content), name=name)
+                        content += self._late(part, f"{at}/content/{index}")
+                case ImagePart() | FilePart() | AudioPart():
+                    self._report(part, at, index)
+                    wire = media_wire(part, f"{at}/content/{index}", self._losses)
+                    content += [] if wire is None else [wire]
+        if content:
+            name = message.name if message.role == "user" else None
+            self._wires.append(UserWire(content=plain(content), name=name))
 
     def _late(self, part: ToolResultPart, at: str) -> list[UserPartWire]:
         self._losses.append(
@@ -124,26 +142,28 @@ class MessagesOut:
 
     # --- assistant ----------------------------------------------------------------------------------------------------
 
-    def _assistant(self, message: Message, position: int, at: str) -> Iterator[MessageWire]:
+    def _assistant(self, message: Message, position: int, at: str) -> None:
+        kinds = [*map(type, message.parts)]
         texts = self._texts(message, at)
-        calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+        calls = [part for part in message.parts if type(part) is ToolCallPart] if ToolCallPart in kinds else []
         wire = AssistantWire(name=message.name)
-        self._reason(wire, message, at)
+        if ReasoningPart in kinds:
+            self._reason(wire, message, at)
         if texts:
             wire.content = assistant_content(texts)
         if calls:
             wire.content = wire.content or None
             wire.tool_calls = [self._call(call) for call in calls]
             for index, part in enumerate(message.parts):
-                if isinstance(part, ToolCallPart):
-                    report(part, f"{at}/content/{index}", self._losses)
+                if type(part) is ToolCallPart:
+                    self._report(part, at, index)
         if wire.content is UNSET:
             if wire.reasoning_content:
                 self._drop(at, f"{DIALECT} has no turn of reasoning alone")
             return
-        yield wire
+        self._wires.append(wire)
         if calls:
-            yield from self._results(calls, position, at)
+            self._results(calls, position, at)
 
     def _reason(self, wire: AssistantWire, message: Message, at: str) -> None:
         """Open reasoning goes back to the servers that want it; what another vendor has signed is theirs alone."""
@@ -152,7 +172,7 @@ class MessagesOut:
         for index, part in enumerate(message.parts):
             if not isinstance(part, ReasoningPart):
                 continue
-            report(part, f"{at}/content/{index}", self._losses)
+            self._report(part, at, index)
             if any(any(fields.values()) for dialect, fields in part.provider_metadata.items() if dialect != DIALECT):
                 if part.text:
                     self._drop(f"{at}/content/{index}", "reasoning another vendor has signed")
@@ -175,26 +195,30 @@ class MessagesOut:
 
     # --- results ------------------------------------------------------------------------------------------------------
 
-    def _results(self, calls: Sequence[ToolCallPart], position: int, at: str) -> Iterator[MessageWire]:
+    def _results(self, calls: Sequence[ToolCallPart], position: int, at: str) -> None:
         found = self._results_after(position, {call.id for call in calls})
         media: list[UserPartWire] = []
         for call in calls:
             result, here = found.get(call.id, (None, at))
             if result is None:
                 self._losses.append(Loss(pointer=at, kind="invented", reason=f"the call of {call.name} has no result"))
-                yield ToolResultWire(tool_call_id=fit_id(call.id), content=NO_RESULT)
-                continue
-            yield ToolResultWire(tool_call_id=fit_id(call.id), content=self._result_content(result, here, media))
+                content: str | list[TextWire] = NO_RESULT
+            else:
+                content = self._result_content(result, here, media)
+            self._wires.append(ToolResultWire(tool_call_id=fit_id(call.id), content=content))
         if media:
-            yield UserWire(content=media)
+            self._wires.append(UserWire(content=media))
 
     def _results_after(self, position: int, wanted: set[str]) -> dict[str, tuple[ToolResultPart, str]]:
         """The first result of each call, searched up to the next turn that makes calls (ids may come again there)."""
         found: dict[str, tuple[ToolResultPart, str]] = {}
         for later in range(position + 1, len(self._messages)):
             message = self._messages[later]
-            if message.role == "assistant" and any(isinstance(part, ToolCallPart) for part in message.parts):
+            kinds = [*map(type, message.parts)]
+            if message.role == "assistant" and ToolCallPart in kinds:
                 break
+            if ToolResultPart not in kinds:
+                continue
             for index, part in enumerate(message.parts):
                 if not isinstance(part, ToolResultPart) or part.call_id not in wanted:
                     continue
@@ -210,11 +234,14 @@ class MessagesOut:
         report(result, at, self._losses)
         texts: list[TextPart] = []
         for index, part in enumerate(result.parts):
+            self._report(part, at, index)
+            if isinstance(part, TextPart):
+                texts += [part] if part.text else []
+                continue
             here = f"{at}/content/{index}"
-            report(part, here, self._losses)
-            wire = user_wire(part, here, self._losses)
+            wire = media_wire(part, here, self._losses)
             if isinstance(wire, TextWire):
-                texts.append(part if isinstance(part, TextPart) else TextPart(text=wire.text))
+                texts.append(TextPart(text=wire.text))
             elif wire is not None:
                 media.append(wire)
                 self._losses.append(
@@ -228,11 +255,11 @@ class MessagesOut:
 
 def plain(content: list[UserPartWire]) -> str | list[UserPartWire]:
     """A lone unmarked text is sent as a string."""
-    match content:
-        case [TextWire(text=text, cache_control=msgspec.UNSET, prompt_cache_breakpoint=msgspec.UNSET)]:
-            return text
-        case _:
-            return content
+    first = content[0]
+    if len(content) > 1 or not isinstance(first, TextWire):
+        return content
+    is_marked = first.cache_control is not UNSET or first.prompt_cache_breakpoint is not UNSET
+    return content if is_marked else first.text
 
 
 def said_to_fail(texts: Sequence[TextPart]) -> list[TextPart]:

@@ -1,7 +1,8 @@
 """Canonical parts to the dialect's content parts. What it has no part for becomes None and a loss."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from omniroute.api import AudioPart, FilePart, ImagePart, Loss, Part, TextPart, Tool
@@ -22,6 +23,9 @@ from omniroute_translator_openai_chat.wire import (
 
 SAME_UPLOADS = frozenset({DIALECT, "openai-responses"})
 """Dialects whose `file_id` means the same upload."""
+MARKS = ("cache_control", "prompt_cache_breakpoint")
+METADATA = attrgetter("provider_metadata")
+NONE: Mapping[str, Any] = {}
 
 
 def own(part: Part | Tool) -> dict[str, Any]:
@@ -29,9 +33,15 @@ def own(part: Part | Tool) -> dict[str, Any]:
     return part.provider_metadata.get(DIALECT, {})
 
 
-def marks(part: Part | Tool) -> dict[str, Any]:
+def marks(part: Part | Tool) -> Mapping[str, Any]:
     """Cache marks as the client of this dialect wrote them; marks of other dialects have no place here."""
-    return {name: own(part)[name] for name in ("cache_control", "prompt_cache_breakpoint") if name in own(part)}
+    mine = part.provider_metadata.get(DIALECT)
+    return {name: mine[name] for name in MARKS if name in mine} if mine else NONE
+
+
+def are_bare(parts: Iterable[Part]) -> bool:
+    """Whether they are nothing but their texts, as nearly all are."""
+    return not any(map(METADATA, parts))
 
 
 def is_refusal(part: TextPart) -> bool:
@@ -39,9 +49,17 @@ def is_refusal(part: TextPart) -> bool:
 
 
 def user_wire(part: TextPart | ImagePart | FilePart | AudioPart, at: str, losses: list[Loss]) -> UserPartWire | None:
+    if isinstance(part, TextPart):
+        return text_wire(part) if part.text else None
+    return media_wire(part, at, losses)
+
+
+def text_wire(part: TextPart) -> TextWire:
+    return TextWire(text=part.text, **marks(part)) if part.provider_metadata else TextWire(text=part.text)
+
+
+def media_wire(part: ImagePart | FilePart | AudioPart, at: str, losses: list[Loss]) -> UserPartWire | None:
     match part:
-        case TextPart():
-            return TextWire(text=part.text, **marks(part)) if part.text else None
         case ImagePart():
             return ImageWire(image_url=ImageUrl(url=image_url(part), detail=part.detail), **marks(part))
         case AudioPart():
@@ -94,22 +112,21 @@ def plain_text(part: FilePart) -> str | None:
 
 def text_content(parts: Sequence[TextPart], separator: str) -> str | list[TextWire]:
     """One string, which every server takes; a list only where parts are marked one by one."""
-    if any(marks(part) for part in parts):
-        return [TextWire(text=part.text, **marks(part)) for part in parts]
-    return separator.join(part.text for part in parts)
+    if not are_bare(parts) and any(marks(part) for part in parts):
+        return [text_wire(part) for part in parts]
+    return separator.join([part.text for part in parts])
 
 
 def assistant_content(parts: Sequence[TextPart]) -> str | Sequence[AssistantPartWire]:
-    if not any(is_refusal(part) for part in parts):
+    if are_bare(parts) or not any(is_refusal(part) for part in parts):
         return text_content(parts, "")
-    return [
-        RefusalWire(refusal=part.text) if is_refusal(part) else TextWire(text=part.text, **marks(part))
-        for part in parts
-    ]
+    return [RefusalWire(refusal=part.text) if is_refusal(part) else text_wire(part) for part in parts]
 
 
 def report(part: Part | Tool, at: str, losses: list[Loss]) -> None:
     """Losses that any part or tool may bring: a cache mark and other vendors' metadata."""
+    if part.cache is None and not part.provider_metadata:
+        return
     if part.cache is not None and not marks(part):
         losses.append(
             Loss(pointer=f"{at}/cache_control", kind="dropped", reason=f"{DIALECT} has no cache marks of this form")

@@ -74,7 +74,7 @@ class RequestOut:
         }
         said = {f"/{path}" for path in SHARED if path in sister}  # `store` false says what its absence says
         self._losses = [loss for loss in extension_losses(request, DIALECT) if loss.pointer not in said]
-        called = (p.name for m in request.messages for p in m.parts if isinstance(p, ToolCallPart))
+        called = [part.name for message in request.messages for part in message.parts if type(part) is ToolCallPart]
         declared = (tool.name for tool in request.tools if tool.kind != "builtin")
         self._names = ToolNames((*declared, *called), RULE)
         self._custom = frozenset(

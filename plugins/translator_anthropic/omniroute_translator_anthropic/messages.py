@@ -1,0 +1,107 @@
+"""`system` and `messages` to canonical messages: who may say what, and which calls the results answer."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TypeAlias
+
+from msgspec import Raw
+
+from omniroute.api import (
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    Source,
+    ToolCallPart,
+    ToolResultPart,
+)
+from omniroute_translator_anthropic.blocks import read_content
+from omniroute_translator_anthropic.carriers import Carriers
+from omniroute_translator_anthropic.plain import PlainContent, PlainMessage
+from omniroute_translator_anthropic.wire import STRING, Fields, Malformed, place_of, read_list
+
+__all__ = ["read_messages", "read_system"]
+
+Kinds: TypeAlias = frozenset[type[Part]]
+
+NOT_TEXT: Kinds = frozenset({FilePart, ImagePart, ReasoningPart, ToolCallPart, ToolResultPart})
+NOT_THE_USERS: Kinds = frozenset({ReasoningPart, ToolCallPart})
+NOT_THE_ASSISTANTS: Kinds = frozenset({ImagePart, ToolResultPart})
+
+
+def read_system(system: Raw | PlainContent) -> list[Message]:
+    content = read_content(system, "/system")
+    _check_kinds(content, NOT_TEXT, "system text")
+    return [Message(role="system", parts=tuple(content), source=Source("/system"))] if content else []
+
+
+def read_messages(wire: Raw | Sequence[PlainMessage], carriers: Carriers) -> list[Message]:
+    messages: list[Message] = []
+    called: set[str] = set()
+    for at, (role, said) in enumerate(_turns(wire)):
+        place = f"/messages/{at}"
+        content = read_content(said, place + "/content")
+        match role:
+            case "user":
+                messages += _user_turn(content, called, Source(place))
+            case "assistant":
+                messages.append(_assistant_turn(content, called, carriers, Source(place)))
+            case "system":
+                _check_kinds(content, NOT_TEXT, "a system turn")
+                messages.append(Message(role="system", parts=tuple(content), source=Source(place)))
+            case _:
+                raise Malformed(f"{place}/role", f"{role!r} is none of user, assistant, system")
+    return messages
+
+
+def _turns(messages: Raw | Sequence[PlainMessage]) -> Iterator[tuple[str, Raw | PlainContent]]:
+    """The role and content of each."""
+    if not isinstance(messages, Raw):
+        for message in messages:
+            yield message.role, message.content
+        return
+    for at, raw in enumerate(read_list(messages, "/messages")):
+        fields = Fields(raw, f"/messages/{at}")
+        yield fields.need("role", STRING), fields.take_raw("content")
+
+
+def _user_turn(content: Sequence[Part], called: Collection[str], source: Source) -> Sequence[Message]:
+    """Tool results first, in a message of their own, then the user's words."""
+    has_results = ToolResultPart in map(type, content)
+    if has_results:
+        _check_answers(content, called)
+    _check_kinds(content, NOT_THE_USERS, "a user turn")
+    if not has_results:
+        return (Message(role="user", parts=tuple(content), source=source),)
+    results = tuple([part for part in content if isinstance(part, ToolResultPart)])
+    words = tuple([part for part in content if not isinstance(part, ToolResultPart)])
+    answered = Message(role="tool", parts=results, source=source)
+    return (answered, Message(role="user", parts=words, source=source)) if words else (answered,)
+
+
+def _assistant_turn(content: Sequence[Part], called: set[str], carriers: Carriers, source: Source) -> Message:
+    """Adds the ids of its calls to `called`."""
+    if ReasoningPart in map(type, content):
+        content = carriers.open(content)
+    _check_kinds(content, NOT_THE_ASSISTANTS, "an assistant turn")
+    if ToolCallPart in map(type, content):
+        called.update([part.id for part in content if isinstance(part, ToolCallPart)])
+    return Message(role="assistant", parts=tuple(content), source=source)
+
+
+def _check_answers(content: Sequence[Part], called: Collection[str]) -> None:
+    """The service wants a result's call in the very turn before. Here any turn before will do: encoders bring them together."""
+    for part in content:
+        if isinstance(part, ToolResultPart) and part.call_id not in called:
+            raise Malformed(
+                f"{place_of(part)}/tool_use_id",
+                f"answers no call: {part.call_id[:80]!r} is the id of no tool_use before it",
+                fix="send the assistant's turn that made the call, or leave the result out",
+            )
+
+
+def _check_kinds(content: Sequence[Part], refused: Kinds, where: str) -> None:
+    if refused.isdisjoint(map(type, content)):  # a fifth of what `isinstance` of each costs
+        return
+    first = next(part for part in content if type(part) in refused)
+    raise Malformed(f"{place_of(first)}/type", f"this block has no place in {where}")
