@@ -11,8 +11,8 @@ from msgspec import Raw
 from omniroute.api import MAX_SCHEMA_BYTES, BodyReader, InvalidRequest, Malformed, check_schema, referred_schema
 
 AT = "/tools/0/parameters"
-LONGEST_S = 1.0
-"""For any schema that is not too long, on a machine that is busy with other things; without a bound it would be hours."""
+LONGEST_S = 10.0
+"""Of CPU, for any schema that is not too long; without a bound it would be hours."""
 
 
 def raw(schema):
@@ -132,12 +132,12 @@ def chain(end):
 def test_the_longest_schema_is_looked_through_at_once(schema, is_circular):
     wire = raw(schema)
     assert len(wire) <= MAX_SCHEMA_BYTES
-    began = time.monotonic()
+    began = time.thread_time()
     if is_circular:
         refusal(wire)
     else:
         check_schema(wire, AT)
-    assert time.monotonic() - began < LONGEST_S
+    assert time.thread_time() - began < LONGEST_S
 
 
 NAMES = st.sampled_from("abcde")
