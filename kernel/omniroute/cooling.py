@@ -140,7 +140,8 @@ class Cooling:
         """`cap_s`: the longest anything is left out before it is probed, whatever an upstream says."""
         self._cap_s = cap_s
         self._clock = clock
-        self._marks: dict[Key, Mark] = {}
+        self.marks: dict[Key, Mark] = {}
+        """What cools down: mostly nothing, and then there is nothing to ask."""
         self._known: dict[Target, tuple[Hold | None, float]] = {}
         """What `hold` found out since a mark last changed, and until when it is true."""
         self._turn = 0
@@ -148,13 +149,13 @@ class Cooling:
         """Rises with each mark that is set, changed or taken away."""
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self.marks)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def hold(self, target: Target, bucket: str, *, alone: bool = False) -> Hold | None:
         """What keeps the target out; None when it may be asked. `alone`: the request has no other target to go to."""
-        if not self._marks:
+        if not self.marks:
             return None
         now = self._clock()
         if alone:
@@ -182,10 +183,15 @@ class Cooling:
             return None, until_s
         return Hold(reason=worst.reason, since_s=worst.set_s, due_s=worst.due_s, may_insist=may_insist), until_s
 
+    def turn(self) -> int:
+        """An attempt begins, and nothing is marked: what its ticket will be made of, should anybody need one."""
+        self._turn += 1
+        return self._turn
+
     def enter(self, target: Target, bucket: str) -> Ticket:
         """An attempt begins: until it is handed back it is the probe of whatever is marked and has none."""
         self._turn += 1
-        if not self._marks:
+        if not self.marks:
             return Ticket(target, bucket, self._turn, ())
         probes = tuple(mark for mark in self._of(target, bucket) if not mark.probing)
         for mark in probes:
@@ -202,12 +208,12 @@ class Cooling:
 
     def succeeded(self, ticket: Ticket) -> None:
         """Take away every mark of the target that was set before this attempt began."""
-        if not self._marks:
+        if not self.marks:
             return
         for key in _keys(ticket.target, ticket.bucket):
-            mark = self._marks.get(key)
+            mark = self.marks.get(key)
             if mark is not None and mark.turn < ticket.turn:
-                del self._marks[key]
+                del self.marks[key]
                 self._changed()
 
     def failed(self, ticket: Ticket, error: UpstreamError) -> Mark | None:
@@ -217,10 +223,10 @@ class Cooling:
         rule = _rule(type(error))
         key = _key(error, rule, ticket)
         self._changed()
-        mark = self._marks.get(key)
+        mark = self.marks.get(key)
         if mark is None:
             self._make_room()
-            mark = self._marks[key] = Mark(rule.reason)
+            mark = self.marks[key] = Mark(rule.reason)
         elif mark.turn > ticket.turn:
             self._seen_again(mark, rule, error.retry_after_s)
             return None
@@ -257,9 +263,9 @@ class Cooling:
 
         The account `""` has those that name none.
         """
-        gone = [key for key in self._marks if key[1] == provider and account in {None, key[2]}]
+        gone = [key for key in self.marks if key[1] == provider and account in {None, key[2]}]
         for key in gone:
-            del self._marks[key]
+            del self.marks[key]
         self._changed()
         return len(gone)
 
@@ -267,11 +273,11 @@ class Cooling:
         """The account's quota is there again, whatever an upstream said before. Returns how many marks that took away."""
         gone = [
             key
-            for key, mark in self._marks.items()
+            for key, mark in self.marks.items()
             if key[1:3] == (provider, account) and mark.reason == "quota_exhausted" and not mark.probing
         ]
         for key in gone:
-            del self._marks[key]
+            del self.marks[key]
         if gone:
             self._changed()
         return len(gone)
@@ -281,12 +287,12 @@ class Cooling:
         self.changes += 1
 
     def _make_room(self) -> None:
-        if len(self._marks) < MAX_MARKS:
+        if len(self.marks) < MAX_MARKS:
             return
         now = self._clock()
-        due = [key for key, mark in self._marks.items() if mark.due_s <= now]
-        for key in due or list(self._marks)[: MAX_MARKS // 10]:
-            del self._marks[key]
+        due = [key for key, mark in self.marks.items() if mark.due_s <= now]
+        for key in due or list(self.marks)[: MAX_MARKS // 10]:
+            del self.marks[key]
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
@@ -304,7 +310,7 @@ class Cooling:
                 left_s=max(0.0, mark.due_s - now),
                 hinted_s=None if mark.hinted_s is None else max(0.0, mark.hinted_s - now),
             )
-            for key, mark in self._marks.items()
+            for key, mark in self.marks.items()
         ]
         return sorted(found, key=lambda cooled: -cooled.left_s)
 
@@ -319,7 +325,7 @@ class Cooling:
                 due_at_s=mark.due_s + ahead_s,
                 hinted_at_s=None if mark.hinted_s is None else mark.hinted_s + ahead_s,
             )
-            for key, mark in self._marks.items()
+            for key, mark in self.marks.items()
         ]
 
     def load(self, saved: Iterable[SavedMark], wall_s: float) -> None:
@@ -330,16 +336,16 @@ class Cooling:
         now = self._clock()
         self._known = {}
         for entry in saved:
-            if wall_s - entry.due_at_s > self._cap_s or len(self._marks) >= MAX_MARKS:
+            if wall_s - entry.due_at_s > self._cap_s or len(self.marks) >= MAX_MARKS:
                 continue
-            mark = self._marks[entry.key] = Mark(entry.reason)
+            mark = self.marks[entry.key] = Mark(entry.reason)
             mark.failures = entry.failures
             mark.set_s = now
             mark.due_s = now + self.capped(entry.due_at_s - wall_s)
             mark.hinted_s = None if entry.hinted_at_s is None else now + entry.hinted_at_s - wall_s
 
     def _of(self, target: Target, bucket: str) -> Iterable[Mark]:
-        marks = self._marks
+        marks = self.marks
         return [mark for key in _keys(target, bucket) if (mark := marks.get(key)) is not None]
 
 

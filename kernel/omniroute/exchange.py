@@ -162,6 +162,12 @@ class Exchange:
             self._request = self.translator.decode_request(self.body, self.params, self.headers)
         return self._request
 
+    def abandon(self) -> None:
+        """Its client has left: cancel what is being done for it."""
+        assert self.task is not None
+        self.client_gone = True
+        self.task.cancel()
+
     def release(self) -> None:
         """It is over: hand back the room it has taken. What it has used is known now as well as it will ever be."""
         usage = self.usage

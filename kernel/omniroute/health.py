@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Self
 
 import msgspec
@@ -22,28 +21,42 @@ RETRY_SHARE = 0.2
 SIGNED_IN = Profile(failures=3, open_s=60)
 
 
-class Visit:
+class Visit(msgspec.Struct):
     """One attempt at a candidate that is under way: others keep away from what it probes until the block is over."""
 
-    __slots__ = ("_health", "circuit", "cooling", "facts")
+    health: "Health"
+    candidate: Candidate
+    turn: int
+    """Which attempt it is, where it began while everybody was well."""
+    tickets: tuple[Ticket, breaker.Ticket] | None = None
+    """Made when they are needed: an attempt that began while everybody was well probes nothing, and mostly ends well."""
 
-    def __init__(self, health: "Health", cooling: Ticket, circuit: breaker.Ticket, facts: ProviderFacts) -> None:
-        """`facts` are of the provider that is asked."""
-        self._health = health
-        self.cooling = cooling
-        self.circuit = circuit
-        self.facts = facts
+    @property
+    def cooling(self) -> Ticket:
+        return self._made()[0]
+
+    @property
+    def circuit(self) -> breaker.Ticket:
+        return self._made()[1]
+
+    def _made(self) -> tuple[Ticket, breaker.Ticket]:
+        if self.tickets is None:
+            candidate = self.candidate
+            circuit = breaker.Ticket(_circuit(candidate), 0, is_probe=False)
+            self.tickets = Ticket(candidate.target, _bucket(candidate), self.turn, ()), circuit
+        return self.tickets
 
     def ended(self, error: UpstreamError | None = None) -> None:
         """So did the stream that `Health.answered` was told of."""
-        self._health.ended(self, error)
+        self.health.ended(self, error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._health.cooling.leave(self.cooling)
-        self._health.breaker.leave(self.circuit)
+        if self.tickets is not None:
+            self.health.cooling.leave(self.tickets[0])
+            self.health.breaker.leave(self.tickets[1])
 
 
 class Health:
@@ -74,27 +87,30 @@ class Health:
 
     def visit(self, candidate: Candidate) -> Visit:
         """An attempt begins: for a `with` around it."""
-        return Visit(
-            self,
-            self.cooling.enter(candidate.target, _bucket(candidate)),
-            self.breaker.enter(_circuit(candidate)),
-            candidate.provider.facts,
-        )
+        if not (self.cooling.marks or self.breaker.circuits):
+            return Visit(self, candidate, self.cooling.turn())
+        tickets = self.cooling.enter(candidate.target, _bucket(candidate)), self.breaker.enter(_circuit(candidate))
+        return Visit(self, candidate, tickets[0].turn, tickets)
 
     def succeeded(self, visit: Visit) -> None:
-        self.cooling.succeeded(visit.cooling)
-        self.breaker.succeeded(visit.circuit)
+        if self.cooling.marks:
+            self.cooling.succeeded(visit.cooling)
+        if self.breaker.circuits:
+            self.breaker.succeeded(visit.circuit)
 
     def answered(self, visit: Visit) -> None:
         """The first content of a stream: the account is well. Of the circuit `Visit.ended` decides, so that an upstream which
         falls silent in mid-answer again and again is found out."""
-        self.cooling.succeeded(visit.cooling)
-        self.breaker.answered(visit.circuit)
+        if self.cooling.marks:
+            self.cooling.succeeded(visit.cooling)
+        if self.breaker.circuits:
+            self.breaker.answered(visit.circuit)
 
     def ended(self, visit: Visit, error: UpstreamError | None) -> None:
         """A stream that had begun came to its end, or to an error."""
         if error is None:
-            self.breaker.succeeded(visit.circuit)
+            if self.breaker.circuits:
+                self.breaker.succeeded(visit.circuit)
         elif not isinstance(error, UpstreamTimeout) or isinstance(
             error, UpstreamStalled
         ):  # else it was our own total_s
@@ -104,7 +120,7 @@ class Health:
         """The new mark, if there is one. What names no account and is not the request's own fault counts for the breaker;
         any other refusal shows that the upstream is alive."""
         if error.cools == "nothing" and error.try_next:
-            self.breaker.failed(visit.circuit, profile_of(visit.facts))
+            self.breaker.failed(visit.circuit, profile_of(visit.candidate.provider.facts))
             return None
         if not isinstance(error, UpstreamUnreachable):
             self.breaker.succeeded(visit.circuit)
@@ -133,35 +149,16 @@ class RetryBudget:
     loads nobody twice.
     """
 
-    def __init__(self) -> None:
-        self._requests = _Count()
-        self._retries = _Count()
+    __slots__ = ("requests", "retries")
 
-    def request(self) -> AbstractContextManager[None]:
-        """Around a request."""
-        return self._requests
+    def __init__(self) -> None:
+        self.requests = 0
+        """Under way; whoever begins one counts it, and takes it off again at its end."""
+        self.retries = 0
+        """The same."""
 
     def allows(self) -> bool:
-        return self._retries.open < max(FEWEST_RETRIES, RETRY_SHARE * self._requests.open)
-
-    def retry(self) -> AbstractContextManager[None]:
-        """Around a retry."""
-        return self._retries
-
-
-class _Count:
-    """Of the blocks that are open."""
-
-    __slots__ = ("open",)
-
-    def __init__(self) -> None:
-        self.open = 0
-
-    def __enter__(self) -> None:
-        self.open += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.open -= 1
+        return self.retries < max(FEWEST_RETRIES, RETRY_SHARE * self.requests)
 
 
 def _bucket(candidate: Candidate) -> str:

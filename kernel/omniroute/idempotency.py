@@ -120,18 +120,17 @@ class Repeats:
         self._shelf = Shelf(most=MAX_KEPT, most_bytes=MAX_KEPT_BYTES, clock=clock)
         self._flights: dict[tuple[str, bytes], Flight] = {}
 
-    async def serve(self, exchange: Exchange, work: Work) -> None:
-        """Answer as `work` would, or as it has. What was sent has been read and is good.
+    def serve(self, exchange: Exchange, work: Work) -> Awaitable[None]:
+        """Answer as `work` would, or as it has: to be awaited. What was sent has been read and is good.
 
         Raises what `work` raises, `IdempotencyConflict` and, for a key that is none, `InvalidRequest`.
         """
         key = exchange.headers.get(HEADER) if self._keyed else None
         if key is not None:
-            await self._by_key(exchange, key, work)
-        elif self._window_s and exchange.head is not None and not exchange.head.stream:
-            await self._shared(exchange, work)
-        else:
-            await work(exchange)
+            return self._by_key(exchange, key, work)
+        if self._window_s and exchange.head is not None and not exchange.head.stream:
+            return self._shared(exchange, work)
+        return work(exchange)
 
     # --- by key -------------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,7 @@ nothing; sent before the answer it takes the status 200 and the headers that are
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from omniroute.exchange import Exchange
 
@@ -15,7 +14,7 @@ __all__ = ["KeepAlive"]
 
 
 class KeepAlive:
-    """`with KeepAlive(…):` sends `sign` whenever nothing was sent for `seconds`, counted from the request's arrival; 0 never.
+    """From `start` to `stop` it sends `sign` whenever nothing was sent for `seconds`, counted from the request's arrival; 0 never.
 
     One timer, which looks when something was last sent: a chunk costs it nothing. It needs neither task nor lock, for a sign
     is either sent at once or, to a client that does not read what it has, not at all.
@@ -31,15 +30,12 @@ class KeepAlive:
         self._headers = headers
         self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         if self._seconds:
             self._loop = asyncio.get_running_loop()
             self._wait(self._exchange.quiet_s)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 

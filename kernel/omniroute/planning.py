@@ -83,9 +83,8 @@ class Planner:
         draw: Callable[[], float],
     ) -> Iterator[Candidate]:
         assert exchange.head is not None
-        has_choice = len(route.overview.by_target) > 1
-        if not has_choice:
-            return self._router.candidates(route, None)
+        if len(route.overview.by_target) < 2:
+            return iter(route.overview.by_target.values())
         context = RouteContext(
             combo="",
             session=exchange.head.session,

@@ -101,7 +101,7 @@ def needs_of(exchange: Exchange) -> Needs:
     head, route = exchange.head, exchange.route
     assert head is not None
     chat = exchange.operation == "chat"
-    skips = chat and route is not None and route.terms.skip_incapable
+    skips = chat and route is not None and route.terms.skip_incapable and route.overview.is_choosy
     estimate = len(exchange.body) // BYTES_PER_TOKEN
     tight = skips and _is_tight(exchange, estimate)
     has_images = skips and _has_images(exchange)

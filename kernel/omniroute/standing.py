@@ -74,14 +74,16 @@ class Standings:
 
         `observers` are told the outcome.
         """
+        counted = []
         for target in targets:
             counts = self._counts.pop(target, None) or self._new()
             self._counts[target] = counts  # at the end of the line of those that may be forgotten
             counts.requests += 1
             counts.in_flight += 1
             counts.last_used_s = now_s
+            counted.append(counts)
         self.changed(targets)
-        return Running(self, targets, tuple(self._counts[target] for target in targets), observers)
+        return Running(self, targets, counted, observers)
 
     def set_quota(self, target: Target, left: float | None, resets_s: float | None) -> None:
         """What was last heard of the quota: the share left, and the monotonic time it is full again."""
@@ -236,53 +238,44 @@ class _Seen(Mapping[Target, Standing]):
         return 0
 
 
-class Running:
+class Running(msgspec.Struct):
     """One attempt that was begun. `end` is called once it is over, whatever became of it; only the first call counts."""
 
-    __slots__ = ("_counts", "_is_open", "_latency_s", "_observers", "_standings", "_targets")
-
-    def __init__(
-        self,
-        standings: Standings,
-        targets: Sequence[Target],
-        counts: "tuple[_Counts, ...]",
-        observers: Sequence[Strategy],
-    ) -> None:
-        self._standings = standings
-        self._targets = targets
-        self._counts = counts
-        self._observers = observers
-        self._latency_s = 0.0
-        self._is_open = True
+    standings: Standings
+    targets: Sequence[Target]
+    counts: "Sequence[_Counts]"
+    observers: Sequence[Strategy]
+    latency_s: float = 0.0
+    is_open: bool = True
 
     def answered(self, latency_s: float) -> None:
         """The first content event is here."""
-        self._latency_s = latency_s
-        for counts in self._counts:
+        self.latency_s = latency_s
+        for counts in self.counts:
             before = counts.latency_s
             counts.latency_s = latency_s if before is None else before + WEIGHT * (latency_s - before)
             counts.latencies.append(latency_s)
-        self._standings.changed(self._targets)
+        self.standings.changed(self.targets)
 
     def end(self, *, ok: bool | None, error: str | None = None, after_s: float | None = None) -> None:
         """`ok` is None when the upstream is neither to blame nor to praise: the client left, the gateway stops.
 
         `after_s` is how long a failure took that came before any content.
         """
-        if not self._is_open:
+        if not self.is_open:
             return
-        self._is_open = False
-        for counts in self._counts:
+        self.is_open = False
+        for counts in self.counts:
             counts.in_flight -= 1
             if ok is not None:
                 counts.failures += not ok
                 counts.error_rate += WEIGHT * ((not ok) - counts.error_rate)
-        self._standings.changed(self._targets)
-        if ok is None or not self._observers:
+        self.standings.changed(self.targets)
+        if ok is None or not self.observers:
             return
-        latency_s = self._latency_s if after_s is None else after_s
-        outcome = Outcome(target=self._targets[0], ok=ok, error=error, latency_s=latency_s)
-        for observer in self._observers:
+        latency_s = self.latency_s if after_s is None else after_s
+        outcome = Outcome(target=self.targets[0], ok=ok, error=error, latency_s=latency_s)
+        for observer in self.observers:
             observer.observe(outcome)
 
 

@@ -365,7 +365,7 @@ def test_whatever_happens_each_mark_has_one_probe_and_what_is_remembered_is_true
         probed = [id(mark) for ticket in under_way for mark in ticket.probes]
         assert len(probed) == len(set(probed))
         anew = World()
-        anew.cooling._marks, anew.clock = world.cooling._marks, world.clock
+        anew.cooling.marks, anew.clock = world.cooling.marks, world.clock
         anew.cooling._clock = world.clock.monotonic
         assert [world.hold(target) for target in ALL.values()] == [anew.hold(target) for target in ALL.values()]
     world.clock.advance(CAP_S)

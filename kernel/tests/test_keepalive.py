@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import contextmanager
 
 import pytest
 
@@ -37,8 +38,12 @@ class Client:
         self.messages.append(message)
         self.came.set()
 
+    @contextmanager
     def keepalive(self, seconds=0.02):
-        return KeepAlive(self.exchange, seconds, b"sign", HEAD)
+        keepalive = KeepAlive(self.exchange, seconds, b"sign", HEAD)
+        keepalive.start()
+        yield
+        keepalive.stop()
 
     @property
     def bodies(self):

@@ -7,7 +7,7 @@ cooling down is passed over at no cost; what a request may cost at most is count
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 
 import msgspec
 
@@ -31,7 +31,6 @@ __all__ = ["Attempts"]
 
 MAX_NOTED = 20
 """Skips in a request's record, so that a long list of cooling candidates costs no more than a short one."""
-NO_RETRY = nullcontext()
 
 
 class Attempts:
@@ -96,7 +95,8 @@ class Attempts:
             needs=needs_of(exchange),
         )
         skip_of = self.screening.skip
-        with self._retries.request():
+        self._retries.requests += 1
+        try:
             for candidate in candidates:
                 skip = skip_of(candidate, tries.needs)
                 if skip is not None:
@@ -111,6 +111,8 @@ class Attempts:
                     answer = await self._ask(exchange, offer.candidate, tries, offer.after_s, offer.permit)
                     if answer is not None:
                         return answer
+        finally:
+            self._retries.requests -= 1
         raise verdict(tries, self.health)
 
     def _pass_over(self, exchange: Exchange, candidate: Candidate, tries: Tries, skip: Skip) -> None:
@@ -123,8 +125,9 @@ class Attempts:
         self, exchange: Exchange, candidate: Candidate, tries: Tries, after_s: float = 0.0, permit: Pass | None = None
     ) -> Answer | Opened | None:
         """Send the request, if its budgets allow. None: this failed, and another may not. `permit`: it has stood in line."""
-        is_retry = tries.has_failed_at(candidate.target.provider)
-        if (why := self._beyond_budget(exchange, candidate, tries, is_retry=is_retry)) is not None:
+        is_retry = bool(tries.failed) and tries.has_failed_at(candidate.target.provider)
+        exchange.patience = self._sending.patience(candidate)
+        if (why := self._beyond_budget(exchange, tries, is_retry=is_retry)) is not None:
             tries.untried.append((candidate, why))
             if permit is not None:
                 permit.close(sent=False)
@@ -137,25 +140,27 @@ class Attempts:
             permit = entered
         exchange.permit = permit
         exchange.served_by = candidate
-        with self._retries.retry() if is_retry else NO_RETRY:
-            try:
-                if after_s:
-                    await self._sleep(after_s)
-                if self._refresher is not None and self._refresher.is_due(candidate.account):
-                    candidate = await self._with_valid_token(exchange, candidate, self._refresher)
-                return await self._sending.answer(exchange, candidate, tries)
-            except InvalidRequest as error:  # this dialect cannot say it; another candidate's may
-                tries.unable.append(error)
-                if permit is not None:
-                    permit.close(sent=False)
-            except UpstreamError as error:
-                tries.failed.append((candidate, error))
-                if permit is not None:
-                    permit.close(0)
-                if isinstance(error, ContextTooLong):
-                    tries.too_long(candidate)
-                elif not error.try_next:
-                    raise
+        self._retries.retries += is_retry
+        try:
+            if after_s:
+                await self._sleep(after_s)
+            if self._refresher is not None and self._refresher.is_due(candidate.account):
+                candidate = await self._with_valid_token(exchange, candidate, self._refresher)
+            return await self._sending.answer(exchange, candidate, tries)
+        except InvalidRequest as error:  # this dialect cannot say it; another candidate's may
+            tries.unable.append(error)
+            if permit is not None:
+                permit.close(sent=False)
+        except UpstreamError as error:
+            tries.failed.append((candidate, error))
+            if permit is not None:
+                permit.close(0)
+            if isinstance(error, ContextTooLong):
+                tries.too_long(candidate)
+            elif not error.try_next:
+                raise
+        finally:
+            self._retries.retries -= is_retry
         return None
 
     async def _with_valid_token(self, exchange: Exchange, candidate: Candidate, refresher: Refresher) -> Candidate:
@@ -173,13 +178,13 @@ class Attempts:
     def _terms_of(self, exchange: Exchange) -> Terms:
         return self._terms if exchange.route is None else exchange.route.terms
 
-    def _beyond_budget(self, exchange: Exchange, candidate: Candidate, tries: Tries, *, is_retry: bool) -> str | None:
+    def _beyond_budget(self, exchange: Exchange, tries: Tries, *, is_retry: bool) -> str | None:
         if not tries.left:
             return f"the limit of {tries.limit} attempts is reached" if not tries.silent else "an upstream fell silent"
         elapsed_s = exchange.elapsed_s
         if tries.deadline_s and elapsed_s >= tries.deadline_s:
             return f"{self._terms_of(exchange).first_content_deadline_s:g} s have passed"
-        total_s = self._sending.patience(candidate).total_s
+        total_s = exchange.patience.total_s
         if total_s and elapsed_s >= total_s:
             return f"{total_s:g} s have passed"
         if is_retry and not self._retries.allows():

@@ -144,7 +144,7 @@ class Sending:
             exchange.losses = shaped.outgoing.losses
             if exchange.route is not None and exchange.operation == "chat":
                 exchange.running = self._router.begin(exchange.route, candidate, time.monotonic())
-            watch = self._watch(exchange, candidate, tries)
+            watch = self._watch(exchange, tries, started_s)
             connect_s = self._connect_s(exchange, candidate, tries)
             try:
                 with watch:
@@ -165,13 +165,13 @@ class Sending:
         first_content_s = exchange.first_content_s = exchange.elapsed_s
         if exchange.running is not None:
             exchange.running.answered(first_content_s - started_s)
-        note(exchange, candidate, started_s, 200)
+        note(exchange, candidate, started_s, 200, ended_s=first_content_s)
         return answer
 
-    def _watch(self, exchange: Exchange, candidate: Candidate, tries: Tries) -> Watch:
-        """Over what comes up to the first content."""
-        patience = exchange.patience = self.patience(candidate)
-        elapsed_s = exchange.elapsed_s
+    @staticmethod
+    def _watch(exchange: Exchange, tries: Tries, elapsed_s: float) -> Watch:
+        """Over what comes up to the first content. `exchange.patience` is the candidate's."""
+        patience = exchange.patience
         said_s = None if exchange.route is None else exchange.route.terms.first_byte_s
         limit_s = patience.first_byte_s if said_s is None else said_s
         sooner_s = _sooner(limit_s, elapsed_s, tries.deadline_s)
@@ -187,7 +187,7 @@ class Sending:
     def _has_another(self, exchange: Exchange, candidate: Candidate, tries: Tries) -> bool:
         """A candidate elsewhere could be asked after this one, as things stand."""
         route, home = exchange.route, candidate.account.base_url
-        if route is None or tries.left < 2 or route.overview.homes <= {home}:
+        if route is None or tries.left < 2 or (len(route.overview.homes) == 1 and home in route.overview.homes):
             return False
         tried = {failed.target for failed, _ in tries.failed}
         return any(
@@ -257,8 +257,9 @@ def note(
     retry_after_s: float | None = None,
     *,
     sent: bool = True,
+    ended_s: float | None = None,
 ) -> None:
-    """A line in the request's record."""
+    """A line in the request's record. `ended_s` is now, where that is known."""
     target = candidate.target
     exchange.attempts.append(
         AttemptRecord(
@@ -269,7 +270,7 @@ def note(
             error=error,
             sent=sent,
             started_s=started_s,
-            duration_s=exchange.elapsed_s - started_s,
+            duration_s=(exchange.elapsed_s if ended_s is None else ended_s) - started_s,
             retry_after_s=retry_after_s,
         )
     )

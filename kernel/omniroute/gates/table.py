@@ -93,12 +93,14 @@ class Gates:
 
     # --- a request ----------------------------------------------------------------------------------------------------
 
+    def concern(self, principal: Principal) -> bool:
+        """Whether its requests have to be admitted: most keys have no limits."""
+        return bool(principal.limits or self._whole)
+
     async def admit(self, exchange: Exchange) -> None:
         """Through the gates of its key and of the gateway. Raises `TooManyRequests`."""
         principal = exchange.principal
         assert principal is not None
-        if not principal.limits and not self._whole:
-            return
         tokens = tokens_of(needs_of(exchange))
         key = self.of_key(principal)
         taken: list[Pass] = []

@@ -17,10 +17,13 @@ def overview_of(route: Route) -> Overview:
     own = tuple(_candidates(route))
     models = {id(each.model): each.model for each in (*own, *_candidates(route.last_resort))}.values()
     rates = [rate for model in models if (rate := fresh_usd(model.price)) is not None]
+    lacking = frozenset(word for model in models for word in ABILITIES if lacks(model, word))
+    smallest_window = min((model.context_tokens for model in models if model.context_tokens), default=None)
     return Overview(
         by_target={candidate.target: candidate for candidate in own},
-        lacking=frozenset(word for model in models for word in ABILITIES if lacks(model, word)),
-        smallest_window=min((model.context_tokens for model in models if model.context_tokens), default=None),
+        lacking=lacking,
+        smallest_window=smallest_window,
+        is_choosy=bool(lacking) or smallest_window is not None,
         homes=frozenset(candidate.account.base_url for candidate in own),
         cheapest_rate=min(rates, default=None),
     )

@@ -28,7 +28,7 @@ from omniroute.errors import InvalidRequest, ModelNotFound
 from omniroute.routing.guarded import Guards
 from omniroute.routing.orders import Orders
 from omniroute.routing.overview import overview_of
-from omniroute.routing.routes import Candidate, Leg, Route, legs, once, walk
+from omniroute.routing.routes import Candidate, Concerned, Leg, Route, legs, once, walk
 from omniroute.routing.terms import Terms
 from omniroute.routing.wildcards import compiled, is_pattern, specificity
 from omniroute.standing import Running, Standings, priced
@@ -116,7 +116,9 @@ class Router:
         if self._last_resort is not None:
             with contextlib.suppress(ModelNotFound):  # its provider may have no account now
                 route = replace(route, last_resort=self._resolve(self._last_resort, seen=()))
-        return replace(route, overview=overview_of(route))
+        overview = overview_of(route)
+        concerned = {target: self._concerned(route, candidate) for target, candidate in overview.by_target.items()}
+        return replace(route, overview=replace(overview, concerned=concerned))
 
     def _resolve(self, model: str, seen: tuple[str, ...], suffix: str | None = None) -> Route:
         if model in seen:  # settings are checked for cycles at start; an alias made since then may close one
@@ -301,10 +303,14 @@ class Router:
         return once(found) if route.around else found
 
     def begin(self, route: Route, candidate: Candidate, now_s: float) -> Running:
-        """An attempt at one of the route's candidates is being sent."""
+        """An attempt at one of the route's candidates, or at its last resort's, is being sent."""
+        concerned = route.overview.concerned.get(candidate.target) or self._concerned(route, candidate)
+        return self.standing.begin(concerned[0], now_s, concerned[1])
+
+    def _concerned(self, route: Route, candidate: Candidate) -> Concerned:
         targets = (candidate.target, candidate.leg, *route.around.get(candidate.leg, ()), *route.counted)
         pool = self._guards.pool(candidate.leg.provider)
-        return self.standing.begin(targets, now_s, route.observers if pool is None else (*route.observers, pool))
+        return targets, route.observers if pool is None else (*route.observers, pool)
 
     # --- what can be asked for ----------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Where a model string leads: a model at a provider on its accounts, or a combo of such. Looked up once, walked per request."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from omniroute.contracts import (
 )
 from omniroute.routing.terms import Terms
 
-__all__ = ["Candidate", "Leg", "Overview", "Route", "dead_ends", "legs", "once", "walk"]
+__all__ = ["Candidate", "Concerned", "Leg", "Overview", "Route", "dead_ends", "legs", "once", "walk"]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,10 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
         return self.candidates if order is self.targets else map(self.by_target.__getitem__, order)
 
 
+Concerned: TypeAlias = tuple[tuple[Target, ...], tuple[Strategy, ...]]
+"""Targets that count an attempt (the candidate itself, its leg, the combos it is in), and strategies that are told its outcome."""
+
+
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """What all candidates of a route have and lack, so that a request need not ask each of them."""
 
@@ -74,8 +79,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Words of `ModelFacts.capabilities` that at least one candidate is known to lack."""
     smallest_window: int | None = None
     """Tokens; None where no window is known."""
+    is_choosy: bool = False
+    """Somebody lacks something, or has a window: what a request needs may leave them out."""
     homes: frozenset[str] = frozenset()
     """API roots: with one alone there is nowhere else to go."""
+    concerned: Mapping[Target, Concerned] = {}
+    """Whom an attempt at a candidate concerns."""
     cheapest_rate: float | None = None
     """Dollars per million tokens of a prompt nobody has seen yet, at the cheapest; None where no price is known."""
 
