@@ -75,7 +75,7 @@ class Health:
 
     def hold(self, candidate: Candidate, *, alone: bool = False) -> Hold | None:
         """Why the candidate is left out now; None when it may be asked. `alone`: the request has no other."""
-        bucket = candidate.bucket  # asked for every candidate of every request: no call that can be saved
+        bucket = candidate.bucket  # asked for every candidate while anybody is unwell: no call that can be saved
         cooling = self.cooling.hold(candidate.target, _bucket(candidate) if bucket is None else bucket, alone=alone)
         if not self.breaker.circuits or (circuit := self.breaker.holding(_circuit(candidate))) is None:
             return cooling

@@ -57,7 +57,7 @@ class Planner:
         route = exchange.route = self._router.resolve(head.model)
         assert exchange.principal is not None
         exchange.loss_policy = exchange.principal.loss or route.loss or self._loss_policy
-        if self._affinity is not None and exchange.operation == "chat":
+        if self._affinity is not None and head.previous_response_id is not None and exchange.operation == "chat":
             exchange.pinned = self._affinity.pin(exchange.principal.key_id, head)
         return route
 

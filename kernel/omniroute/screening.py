@@ -170,10 +170,13 @@ def incapable(candidate: Candidate, needs: Needs) -> Skip | None:
 
 def resting(health: Health) -> Screen:
     """Leaves out what cools down, and what is behind an open circuit."""
+    cooling, breaker = health.cooling, health.breaker
     known: dict[Target, Skip] = {}
     """As long as a hold is the same, so is what it means: two hundred that are out cost a quarter less."""
 
     def screen(candidate: Candidate, needs: Needs) -> Skip | None:
+        if not (cooling.marks or breaker.circuits):  # mostly: asked for every candidate of every request
+            return None
         if not needs.cools or (hold := health.hold(candidate)) is None:
             return None
         skip = known.get(candidate.target)

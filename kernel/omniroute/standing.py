@@ -267,9 +267,11 @@ class Running(msgspec.Struct):
         self.is_open = False
         for counts in self.counts:
             counts.in_flight -= 1
-            if ok is not None:
-                counts.failures += not ok
-                counts.error_rate += WEIGHT * ((not ok) - counts.error_rate)
+            if ok:
+                counts.error_rate -= WEIGHT * counts.error_rate
+            elif ok is not None:
+                counts.failures += 1
+                counts.error_rate += WEIGHT * (1 - counts.error_rate)
         self.standings.changed(self.targets)
         if ok is None or not self.observers:
             return

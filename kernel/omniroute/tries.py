@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Iterator
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from omniroute.contracts import Target
@@ -32,34 +33,32 @@ PASSING = LIMITED | {"overloaded", "breaker_open"}
 """Reasons that time alone removes: a client may be told when to come back."""
 
 
-class Tries:
+class Tries(Struct, kw_only=True):
     """Mutable, one per request."""
 
-    __slots__ = ("answered", "cools", "deadline_s", "failed", "has_renewed", "held", "left", "limit", "needs", "seen", "silent", "skipped", "started_s", "unable", "untried")  # fmt: skip
-
-    def __init__(self, *, limit: int, started_s: float, deadline_s: float, needs: Needs) -> None:
-        """`started_s` is monotonic, `deadline_s` counts from the request's arrival; 0 is none."""
-        self.limit = self.left = limit
-        """Attempts that may still be sent."""
-        self.started_s = started_s
-        self.deadline_s = deadline_s
-        self.needs = needs
-        self.cools = needs.cools
-        self.seen = 0
-        """Candidates that can serve the request, if not now."""
-        self.answered = False
-        """The last attempt's upstream sent at least a status."""
-        self.has_renewed = False
-        """An account's tokens were renewed because the upstream refused them."""
-        self.silent: set[Target] = set()
-        """Were sent the request and said nothing: not to be asked again, and only one other may be."""
-        self.failed: list[tuple[Candidate, UpstreamError]] = []
-        self.unable: list[InvalidRequest] = []
-        self.held: list[tuple[Candidate, Hold]] = []
-        self.untried: list[tuple[Candidate, str]] = []
-        """Could have been asked, and why they were not."""
-        self.skipped: list[tuple[Candidate, Skip]] = []
-        """Those that must not be asked, whatever else fails."""
+    limit: int
+    left: int
+    """Attempts that may still be sent: at first `limit`."""
+    started_s: float
+    """Monotonic."""
+    deadline_s: float
+    """Counts from the request's arrival; 0 is none."""
+    needs: Needs
+    seen: int = 0
+    """Candidates that can serve the request, if not now."""
+    answered: bool = False
+    """The last attempt's upstream sent at least a status."""
+    has_renewed: bool = False
+    """An account's tokens were renewed because the upstream refused them."""
+    silent: set[Target] = field(default_factory=set)
+    """Were sent the request and said nothing: not to be asked again, and only one other may be."""
+    failed: list[tuple[Candidate, UpstreamError]] = field(default_factory=list)
+    unable: list[InvalidRequest] = field(default_factory=list)
+    held: list[tuple[Candidate, Hold]] = field(default_factory=list)
+    untried: list[tuple[Candidate, str]] = field(default_factory=list)
+    """Could have been asked, and why they were not."""
+    skipped: list[tuple[Candidate, Skip]] = field(default_factory=list)
+    """Those that must not be asked, whatever else fails."""
 
     def skip(self, candidate: Candidate, skip: Skip) -> None:
         """It is not asked in its turn. What is `held` may be, once nothing else is left."""

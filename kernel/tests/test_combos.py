@@ -148,7 +148,7 @@ class Translator:
 
 def exchange(body, request=None, *, model="c", operation="chat", **head):
     made = Exchange(
-        translator=Translator(request), operation=operation, params={}, headers=Headers({}), request_id="r", send=None
+        translator=Translator(request), operation=operation, params={}, headers=Headers({}), request_id="r", client=None
     )
     made.body, made.head = body, RequestHead(model=model, **head)
     made.route = router({"c": ("p/all", "p/blind", "p/handless")}).resolve(model)
@@ -189,7 +189,11 @@ def test_a_request_to_a_combo_that_skips_nobody_is_not_looked_at():
 
 def tries(*reasons, needs=None):
     made = Tries(
-        limit=3, started_s=0.0, deadline_s=0.0, needs=needs or Needs(input_tokens_estimate=900, max_output_tokens=200)
+        limit=3,
+        left=3,
+        started_s=0.0,
+        deadline_s=0.0,
+        needs=needs or Needs(input_tokens_estimate=900, max_output_tokens=200),
     )
     for reason, model in zip(reasons, (BLIND, EVERYTHING), strict=False):
         made.skip(candidate(model), Skip(reason=reason))

@@ -29,7 +29,7 @@ class Client:
             params={},
             headers=Headers({}),
             request_id="01ARZ3NDEKTSV4RRFFQ69G5FAV",
-            send=self.send,
+            client=self.send,
         )
 
     async def send(self, message):

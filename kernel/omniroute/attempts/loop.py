@@ -90,6 +90,7 @@ class Attempts:
         allowed_s = terms.first_content_deadline_s
         tries = Tries(
             limit=terms.max_attempts,
+            left=terms.max_attempts,
             started_s=self.health.clock(),
             deadline_s=exchange.elapsed_s + allowed_s if allowed_s else 0.0,
             needs=needs_of(exchange),

@@ -56,7 +56,7 @@ class Resorts:
 
     async def offers(self, exchange: Exchange, tries: Tries) -> AsyncGenerator[Offer, None]:
         """Nothing in the route has answered: each of these may, and is named when all before it have failed."""
-        if tries.left and tries.cools:
+        if tries.left and tries.needs.cools:
             async for offer in self._at_limit(exchange, tries):
                 yield offer
             again = self._again(tries)
@@ -101,7 +101,7 @@ class Resorts:
     def _beyond_route(self, exchange: Exchange, tries: Tries) -> Candidate | None:
         """One attempt more at `routing.last_resort`, unless the request is at fault or an upstream may be working on it."""
         route = exchange.route
-        if route is None or route.last_resort is None or not tries.cools or (not tries.left and tries.silent):
+        if route is None or route.last_resort is None or not tries.needs.cools or (not tries.left and tries.silent):
             return None
         asked = {candidate.target for candidate, _ in tries.failed}
         return beyond(tries, asked, self._router.candidates(route.last_resort, None), self._screening)

@@ -41,6 +41,9 @@ __all__ = ["Sending", "blame", "note"]
 SAID = frozenset({"account_blocked", "auth_suspect", "quota_exhausted"})
 """What only a person can mend is in the log, once."""
 
+SHORTEST_S = 0.001
+"""Of a time that is up: 0 would be without end."""
+
 UNCOUNTED: AbstractContextManager[None] = nullcontext()
 """Around what says nothing of an account's health: a token count."""
 
@@ -94,7 +97,7 @@ class Sending:
     async def answer(self, exchange: Exchange, candidate: Candidate, tries: Tries) -> Answer | Opened:
         """The candidate's answer. It is asked once more where it refused tokens and others can be had, and where it could not
         read an echoed signature. Raises what the provider makes of a refusal."""
-        with self._health.visit(candidate) if tries.cools else UNCOUNTED as visit:
+        with self._health.visit(candidate) if tries.needs.cools else UNCOUNTED as visit:
             while True:
                 try:
                     answer = await self._attempt(exchange, candidate, tries)
@@ -280,5 +283,7 @@ def _sooner(limit_s: float, now_s: float, deadline_s: float) -> float:
     """The time there is for an answer; 0 is without end."""
     if not deadline_s:
         return limit_s
-    left_s = max(deadline_s - now_s, 0.001)
-    return min(limit_s, left_s) if limit_s else left_s
+    left_s = deadline_s - now_s
+    if limit_s and limit_s < left_s:
+        return limit_s
+    return max(left_s, SHORTEST_S)

@@ -64,9 +64,8 @@ class Explainer:
         """
         exchange = asked(question, self._translators, principal, max_depth=self._max_json_depth)
         route = self._planner.read(exchange)
-        tries = Tries(
-            limit=route.terms.max_attempts, started_s=self._health.clock(), deadline_s=0.0, needs=needs_of(exchange)
-        )
+        most = route.terms.max_attempts
+        tries = Tries(limit=most, left=most, started_s=self._health.clock(), deadline_s=0.0, needs=needs_of(exchange))
         dice = _Dice(draw)
         ways = _Ways(exchange, self._passports)
         choices = [self._choice(ways, each, tries) for each in self._planner.rehearsed(exchange, now_s, dice)]
@@ -143,7 +142,7 @@ class Explainer:
     def _with_last_resort(self, ways: "_Ways", route: Route, choices: list[Choice], tries: Tries) -> list[Choice]:
         """Who is asked when everything else has failed."""
         asked = {_target(each) for each in choices if each.turn}
-        if route.last_resort is None or not tries.cools:
+        if route.last_resort is None or not tries.needs.cools:
             return choices
         candidates = self._router.candidates(route.last_resort, None)
         if (found := beyond(tries, asked, candidates, self._screening)) is None:

@@ -53,7 +53,7 @@ class Gates:
         self._gates: dict[str, Gate] = {}
         self._saved: dict[str, tuple[SavedGate, float]] = {}
         """What was kept of gates that nobody has needed since, with the seconds to add to a clock of now."""
-        self._ways: dict[str, Way] = {}
+        self.ways: dict[str, Way] = {}
         """Account id → its own gate and its provider's."""
         self._whole = self._way("gateway", whole)
 
@@ -61,8 +61,8 @@ class Gates:
 
     def set_accounts(self, accounts: Iterable[Account], providers: Callable[[str], Limits]) -> None:
         """The accounts are these now; `providers` says what a provider's are limited to together. Counts go on."""
-        before = self._ways
-        self._ways = {
+        before = self.ways
+        self.ways = {
             account.id: way
             for account in accounts
             if (
@@ -72,9 +72,9 @@ class Gates:
                 )
             )
         }
-        for gone in before.keys() - self._ways.keys():
+        for gone in before.keys() - self.ways.keys():
             self._gates.pop(f"account:{gone}", None)
-        for way in self._ways.values():
+        for way in self.ways.values():
             for gate in way:
                 self.lines.look(gate)  # whose limits may be wider now
 
@@ -167,23 +167,23 @@ class Gates:
 
     def blocked(self, candidate: Candidate, needs: Needs) -> Block | None:
         """What keeps the request from going to the candidate now."""
-        if not self._ways or not needs.cools:
+        if not self.ways or not needs.cools:
             return None
-        way = self._ways.get(candidate.account.id)
+        way = self.ways.get(candidate.account.id)
         return None if way is None else self.lines.blocked(way, tokens_of(needs))
 
     def enter(self, candidate: Candidate, needs: Needs) -> Pass | Block | None:
         """Take the room there is at the candidate. None where nothing is limited."""
-        if not self._ways or not needs.cools:
+        if not self.ways or not needs.cools:
             return None
-        way = self._ways.get(candidate.account.id)
+        way = self.ways.get(candidate.account.id)
         return None if way is None else self.lines.enter(way, tokens_of(needs))
 
     async def wait(
         self, candidates: Sequence[Candidate], needs: Needs, timeout_s: float | None = None
     ) -> tuple[Candidate, Pass] | None:
         """Wait for the first of the candidates that has room. None when none had any in time."""
-        ways = [self._ways.get(candidate.account.id, ()) for candidate in candidates]
+        ways = [self.ways.get(candidate.account.id, ()) for candidate in candidates]
         limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         found = await self.lines.wait(ways, tokens_of(needs), limit_s)
         return None if isinstance(found, Block) else (candidates[found[0]], found[1])
@@ -212,6 +212,8 @@ def gated(gates: Gates) -> Screen:
     """Leaves out what is at its limit, so that a request goes elsewhere at once where there is anything else."""
 
     def screen(candidate: Candidate, needs: Needs) -> Skip | None:
+        if not gates.ways:
+            return None
         block = gates.blocked(candidate, needs)
         return None if block is None else block.skip
 
