@@ -30,6 +30,16 @@ class GatewayProcess:
         """What it wrote to stderr so far."""
         return self._log.read_text(errors="replace")
 
+    async def logged(self, text: str) -> str:
+        """Its one line that holds the text, once that is written: a busy gateway logs a request some milliseconds after its answer."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not (
+                lines := [line for line in self.log.splitlines(keepends=True) if text in line and line.endswith("\n")]
+            ):
+                await asyncio.sleep(0.005)
+        [line] = lines
+        return line
+
 
 @asynccontextmanager
 async def gateway_process(

@@ -553,8 +553,7 @@ async def test_p04_what_the_upstream_is_not_told_is_counted(world, client, behin
     answer = await world.ask(client, model, x_odd=1)
     assert answer.status_code == 200 or client == behind  # it knows no such field; that is between it and its client
     header = answer.headers.get("x-omniroute-loss")
-    await world.http.get(f"{world.gateway.base_url}/healthz")  # by its answer the request before it is in the log
-    [line] = [json.loads(line) for line in world.gateway.log.splitlines() if f'"model":"{model}"' in line]
+    line = json.loads(await world.gateway.logged(f'"model":"{model}"'))
     if client == behind:
         world.upstreams[behind].refused.pop()
         assert (header, "losses" in line) == (None, False)
@@ -777,8 +776,7 @@ async def test_p11_a_cut_stream_ends_in_an_error_of_the_client_s_dialect(world, 
         voice.read(answer.content, stream=True)
     assert not [event for event in events if finishes(json.loads(event))]
     assert "Hello" in answer.text
-    await world.http.get(f"{world.gateway.base_url}/healthz")  # by its answer the request before it is in the log
-    [line] = [json.loads(line) for line in world.gateway.log.splitlines() if f'"model":"{model}"' in line]
+    line = json.loads(await world.gateway.logged(f'"model":"{model}"'))
     assert line["outcome"] == "error"
 
 

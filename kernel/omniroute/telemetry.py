@@ -148,8 +148,11 @@ class Telemetry:
             batch = list(itertools.islice(spool, self._batch))
             if not await self._guarded(sink, "write", sink.write(batch)):
                 return
-            for _ in batch:
-                spool.popleft()
+            if len(batch) == len(spool):
+                spool.clear()
+            else:
+                for _ in batch:
+                    spool.popleft()
 
     async def _guarded(self, sink: TelemetrySink, doing: str, work: Awaitable[None]) -> bool:
         """Whether `work` was done. What a sink raises goes no further; only the first failure of an outage is logged."""

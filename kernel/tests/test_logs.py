@@ -2,6 +2,8 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 from omniroute import logs
 from omniroute.contracts import AttemptRecord, RequestRecord
 from omniroute.logs import LEVELS, MASK, Redactor
+from omniroute.logs.rendering import MOST_WAITING
+from omniroute.logs.setup import active
 from omniroute.model import Loss, Usage
 from omniroute.secret import Secret
 
@@ -363,25 +367,111 @@ def test_accounts_named_by_an_address_are_told_apart_and_not_shown(log):
     assert plain == "work"
 
 
+def test_its_time_is_when_the_request_ended_and_its_durations_have_one_decimal(log):
+    log.start("info")
+    logs.log_request(record(started_at_s=1.5, duration_s=0.2501499, first_content_s=0.00005))
+    (event,) = log.events
+    assert (event["time"], event["ms"], event["first_content_ms"]) == ("1970-01-01T00:00:01.750Z", 250.1, 0.1)
+
+
 class Counted(io.BytesIO):
-    writes = 0
+    """`written` is set by the write that makes it so many."""
+
+    def __init__(self, awaited: int = 0) -> None:
+        super().__init__()
+        self.writes = 0
+        self.awaited = awaited
+        self.written = asyncio.Event()
 
     def write(self, data: Any) -> int:
         self.writes += 1
+        if self.writes == self.awaited:
+            self.written.set()
         return super().write(data)
 
 
+def log_requests(*names: str) -> None:
+    for name in names:
+        logs.log_request(record(request_id=name))
+
+
 async def test_requests_that_end_in_one_turn_of_the_loop_are_one_write(log):
-    log.stream = Counted()
+    log.stream = stream = Counted()
     log.start("info")
-    for number in range(3):
-        logs.log_request(record(request_id=f"mine-{number}"))
-    assert log.stream.writes == 0
+    log_requests("mine-0", "mine-1", "mine-2")
+    assert stream.writes == 0
     await asyncio.sleep(0)
     assert [event["request_id"] for event in log.events] == ["mine-0", "mine-1", "mine-2"]
-    logs.log_request(record())
+    assert stream.writes == 1
+
+
+async def test_requests_that_end_soon_after_are_written_together_when_the_pause_is_over(log):
+    log.stream = stream = Counted(awaited=2)
+    log.start("info")
+    log_requests("mine-0")
     await asyncio.sleep(0)
-    assert log.stream.writes == 2
+    for name in ("mine-1", "mine-2"):
+        log_requests(name)
+        await asyncio.sleep(0)
+    assert stream.writes == 1
+    await asyncio.wait_for(stream.written.wait(), 5)
+    assert [event["request_id"] for event in log.events] == ["mine-0", "mine-1", "mine-2"]
+
+
+async def test_no_more_than_a_few_wait(log):
+    log.stream = stream = Counted()
+    log.start("info")
+    log_requests("first")
+    await asyncio.sleep(0)
+    log_requests(*["waits"] * (MOST_WAITING - 1))
+    assert stream.writes == 1
+    log_requests("last")
+    assert stream.writes == 2
+    assert len(log.events) == MOST_WAITING + 1
+
+
+@pytest.mark.parametrize("end", [logs.reset, logs.configure], ids=["reset", "configured anew"])
+async def test_what_waits_is_written_where_it_was_meant_to_go(log, end):
+    log.redactor.add(CANARY)
+    log.start("info")
+    log_requests("first", CANARY)
+    end()
+    assert [event["request_id"] for event in log.events] == ["first", MASK]
+
+
+def test_another_loop_does_not_wait_for_one_that_has_ended(log):
+    async def some(*names: str) -> None:
+        for name in names:
+            log_requests(name)
+            await asyncio.sleep(0)
+
+    log.start("info")
+    asyncio.run(some("mine-0", "mine-1"))
+    asyncio.run(some("mine-2"))
+    assert [event["request_id"] for event in log.events] == ["mine-0", "mine-1", "mine-2"]
+
+
+def test_what_waits_is_written_when_the_loop_breaks_and_the_process_ends():
+    program = """
+import asyncio
+from omniroute import logs
+from omniroute.contracts import RequestRecord
+
+async def serve():
+    for name in ("mine-0", "mine-1"):
+        logs.log_request(RequestRecord(
+            id="1", request_id=name, started_at_s=1.0, dialect="openai-chat", operation="chat", key_id="k", key_name="k",
+            requested_model="m", status=200, stream=False, outcome="ok",
+        ))
+        await asyncio.sleep(0)
+    raise SystemExit(3)
+
+logs.configure(as_json=True)
+asyncio.run(serve())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 3
+    assert [json.loads(line)["request_id"] for line in done.stderr.splitlines()] == ["mine-0", "mine-1"]
 
 
 async def test_an_event_comes_after_the_requests_before_it(log):
@@ -405,6 +495,7 @@ async def test_threads_lose_no_line(log):
         logs.log_request(record())
         await asyncio.sleep(0)
     await talking
+    active.lines.flush()
     assert len(log.events) == 1000
 
 

@@ -5,23 +5,33 @@ import json
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
+from collections import deque
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["Lines", "add_time", "encode", "escape_values", "json_line", "now", "render_json"]
+__all__ = ["Lines", "add_time", "encode", "escape_values", "json_line", "render_json", "stamp"]
 
 EventDict: TypeAlias = MutableMapping[str, Any]
+T = TypeVar("T")
+
+MILLISECONDS = tuple(f".{number:03}Z" for number in range(1000))
+
+PAUSE_S = 0.025
+"""Between two writes of lines that may wait: nobody who reads along notices."""
+MOST_WAITING = 16
+"""Lines that are rendered in one go, while which no request is served; a hundred would take a millisecond."""
 
 _JSON = msgspec.json.Encoder(enc_hook=repr)
 
 
-def now() -> str:
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    return f"{_second(seconds)}.{milliseconds:03}Z"
+def stamp(at_s: float) -> str:
+    """Unix time to the millisecond, as it stands in a line."""
+    second = int(at_s)
+    return _second(second) + MILLISECONDS[int((at_s - second) * 1000)]
 
 
 @lru_cache(maxsize=2)
@@ -30,7 +40,7 @@ def _second(seconds: int) -> str:
 
 
 def add_time(logger: object, method: str, event: EventDict) -> EventDict:
-    event["time"] = now()
+    event["time"] = stamp(time.time())
     return event
 
 
@@ -69,26 +79,46 @@ def encode(logger: object, method: str, line: Any) -> bytes:
 
 
 class Lines:
-    """Writes rendered lines. What cannot be written is dropped: the disk is full, or nobody reads stderr any more."""
+    """Writes lines. What cannot be written is dropped: the disk is full, or nobody reads stderr any more."""
 
     def __init__(self, stream: BinaryIO | None) -> None:
         self._stream = stream
         self._lock = threading.Lock()
-        self._kept: list[bytes] = []
+        self._waiting: deque[tuple[Callable[[Any], bytes], Any]] = deque()
+        self._pausing: asyncio.AbstractEventLoop | None = None
+        """Where a timer runs since the last write of lines that may wait."""
 
-    def soon(self, line: bytes) -> None:
-        """Write it, with others, at the end of the event loop's turn, and before any line that comes after it.
-
-        A busy gateway ends several requests in one turn, and a write is a system call.
+    def later(self, render: Callable[[T], bytes], event: T) -> None:
+        """Write what `render` makes of the event: at the end of the event loop's turn after a quiet time; of a busy gateway's many
+        together, for the tenth costs a fraction of the first and a write is a system call. It waits for `PAUSE_S` at most, and is
+        written before any line that comes after it and, unless the process is killed, before that ends.
         """
-        with self._lock:
-            self._kept.append(line)
-            if len(self._kept) > 1:
-                return  # somebody writes it already
+        self._waiting.append((render, event))
         try:
-            asyncio.get_running_loop().call_soon(self._write)
+            loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._write()
+            self.flush()
+            return
+        if self._pausing is not loop:
+            loop.call_soon(self.flush)
+            self._pause(loop)
+        elif len(self._waiting) >= MOST_WAITING:
+            self.flush()
+
+    def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._pausing = loop
+        loop.call_later(PAUSE_S, self._go_on, loop)
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting:
+            self.flush()
+            self._pause(loop)
+        else:
+            self._pausing = None
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        self._write()
 
     def msg(self, line: bytes) -> None:
         self._write(line)
@@ -96,7 +126,11 @@ class Lines:
     def _write(self, *last: bytes) -> None:
         stream = self._stream or getattr(sys.stderr, "buffer", None)  # looked up each time: it may be replaced
         with self._lock:
-            lines, self._kept = (*self._kept, *last), []
+            lines = []
+            while self._waiting:
+                render, event = self._waiting.popleft()
+                lines.append(render(event))
+            lines += last
             if stream is None or not lines:
                 return  # a program without a console
             try:

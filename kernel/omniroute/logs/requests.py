@@ -8,7 +8,7 @@ import structlog
 
 from omniroute.contracts import RequestRecord
 from omniroute.logs.redaction import Redactor
-from omniroute.logs.rendering import json_line, now
+from omniroute.logs.rendering import json_line, stamp
 from omniroute.logs.setup import LEVELS, Level, active
 
 __all__ = ["log_request"]
@@ -17,8 +17,8 @@ __all__ = ["log_request"]
 class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """In the order of the line; what is unknown is left out."""
 
-    time: str | None = None
-    level: str
+    time: str
+    level: Level
     event: str
     request_id: str
     status: int
@@ -41,24 +41,35 @@ class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def log_request(record: RequestRecord) -> None:
     """Says who, where to, how it ended and what it cost; nothing of what was said."""
-    level: Level = "warning" if record.status >= 500 else "info"
-    if LEVELS[level] < active.level:
+    if LEVELS[_level_of(record)] < active.level:
         return
-    line = _line_of(record, level, active.redactor)
     if active.as_json:  # past structlog, whose own share of an event is larger than all of this
-        line.time = now()
-        active.lines.soon(json_line(line))
+        active.lines.later(_json_line_of, record)
         return
+    line = _line_of(record, active.redactor)
     fields = {name: value for name, value in msgspec.structs.asdict(line).items() if value is not None}
-    del fields["level"], fields["event"]
-    structlog.get_logger().log(LEVELS[level], "request", **fields)
+    del fields["time"], fields["level"], fields["event"]
+    structlog.get_logger().log(LEVELS[line.level], "request", **fields)
 
 
-def _line_of(record: RequestRecord, level: Level, redactor: Redactor) -> RequestLine:
+def _level_of(record: RequestRecord) -> Level:
+    return "warning" if record.status >= 500 else "info"
+
+
+def _json_line_of(record: RequestRecord) -> bytes:
+    return json_line(_line_of(record, active.redactor))
+
+
+def _line_of(record: RequestRecord, redactor: Redactor) -> RequestLine:
+    """Its time is when the request ended, whenever it is written."""
     text = redactor.text
     usage = record.usage
+    attempts = 0
+    for attempt in record.attempts:
+        attempts += attempt.sent
     return RequestLine(
-        level=level,
+        time=stamp(record.started_at_s + record.duration_s),
+        level=_level_of(record),
         event="request",
         request_id=record.id if record.request_id == record.id else redactor.unusual(record.request_id),
         status=record.status,
@@ -68,11 +79,11 @@ def _line_of(record: RequestRecord, level: Level, redactor: Redactor) -> Request
         model=text(record.requested_model),
         client=text(record.key_name),
         stream=record.stream,
-        attempts=sum(each.sent for each in record.attempts),
-        ms=round(record.duration_s * 1000, 1),
+        attempts=attempts,
+        ms=int(record.duration_s * 10_000 + 0.5) / 10,  # `round` prints the number and reads it again
         target=None if record.provider is None else text(f"{record.provider}/{record.model}"),
         account=None if record.account is None else text(_pseudonym(record.account)),
-        first_content_ms=None if record.first_content_s is None else round(record.first_content_s * 1000, 1),
+        first_content_ms=None if record.first_content_s is None else int(record.first_content_s * 10_000 + 0.5) / 10,
         input_tokens=None if usage is None else usage.input_tokens,
         output_tokens=None if usage is None else usage.output_tokens,
         losses=len(record.losses) or None,

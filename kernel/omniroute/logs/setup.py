@@ -1,6 +1,7 @@
 """structlog and the standard library's logging, set up to take one way out."""
 
 import asyncio
+import atexit
 import logging
 import sys
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class Active:
 
     level: int
     redactor: Redactor
-    lines: Lines
+    lines: Lines = Lines(None)
     as_json: bool
 
 
@@ -61,6 +62,7 @@ def configure(
 
 
 def _install(level: int, redactor: Redactor, *, as_json: bool, colours: bool, stream: BinaryIO | None) -> None:
+    active.lines.flush()  # what waits goes where it was meant to go
     lines = Lines(stream)
     render: list[Processor] = [render_json]
     if not as_json:
@@ -113,6 +115,11 @@ def reset() -> None:
     """Back to how it is before `configure`: warnings and worse, for people."""
     _remove_bridge()
     _install(logging.WARNING, Redactor(), as_json=False, colours=False, stream=None)
+
+
+@atexit.register
+def _flush() -> None:
+    active.lines.flush()
 
 
 if not structlog.is_configured():  # structlog's own default prints to stdout

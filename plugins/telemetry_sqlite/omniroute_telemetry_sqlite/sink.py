@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from omniroute.api import RequestRecord, StoreError
-from omniroute_telemetry_sqlite.rows import FIND, INSERT, migrate, record, row
+from omniroute_telemetry_sqlite.rows import FIND, PRUNE, id_at, insert, migrate, record
 
 __all__ = ["SqliteSink"]
 
@@ -86,7 +86,7 @@ class SqliteSink:
             raise StoreError(f"the request log {self.path} is not open")
         connection.execute("BEGIN IMMEDIATE")
         with connection:
-            connection.executemany(INSERT, map(row, records))
+            insert(connection, records)
             self._prune(connection)
 
     def _find(self, request_id: str, limit: int) -> Sequence[RequestRecord]:
@@ -101,9 +101,6 @@ class SqliteSink:
         now = self._clock()
         if not self._keep_s or now < self._prune_due_s:
             return
-        deleted = connection.execute(
-            "DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE started_at_s < ? LIMIT ?)",
-            (now - self._keep_s, PRUNE_ROWS),
-        ).rowcount
+        deleted = connection.execute(PRUNE, {"oldest": id_at(now - self._keep_s), "limit": PRUNE_ROWS}).rowcount
         if deleted < PRUNE_ROWS:
             self._prune_due_s = now + PRUNE_EVERY_S

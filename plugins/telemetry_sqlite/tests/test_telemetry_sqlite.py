@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import itertools
 import os
 import sqlite3
 import stat
@@ -86,10 +87,18 @@ async def started(path, *, keep_s=0.0, clock=None):
         await sink.close()
 
 
-def query(path, sql, *values):
+def began(started_at_s):
+    """A record whose id tells when its request began, as a ULID does."""
+    return record(f"{rows.id_at(started_at_s)}{next(_numbers):016}", started_at_s=started_at_s)
+
+
+_numbers = itertools.count()
+
+
+def query(path, sql, *values, **named):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
-        return [dict(found) for found in connection.execute(sql, values)]
+        return [dict(found) for found in connection.execute(sql, named or values)]
 
 
 def ids(path):
@@ -131,6 +140,33 @@ async def test_a_record_that_comes_twice_is_kept_once(path):
         {"id": "01", "status": 200},
         {"id": "02", "status": 200},
     ]
+
+
+@pytest.mark.parametrize("count", [0, 1, rows.ROWS_AT_ONCE - 1, rows.ROWS_AT_ONCE, rows.ROWS_AT_ONCE * 2 + 3])
+async def test_a_batch_of_any_length_is_kept_whole(path, count):
+    given = [
+        msgspec.structs.replace((FULL, EMPTY)[number % 2], id=f"{number:03}", status=200 + number)
+        for number in range(count)
+    ]
+    async with started(path) as sink:
+        await sink.write(given)
+        assert [(await sink.find(each.id, 1)) for each in given] == [[kept(each)] for each in given]
+        await sink.write(given)
+    assert ids(path) == [each.id for each in given]
+
+
+async def test_what_is_mostly_unknown_is_null_where_it_is(path):
+    async with started(path) as sink:
+        await sink.write([EMPTY])
+    (found,) = query(path, "SELECT error, user_agent, cost_usd, affinity FROM requests")
+    assert found == {"error": None, "user_agent": None, "cost_usd": None, "affinity": None}
+
+
+@pytest.mark.parametrize("changes", [{"dialect": None}, {"duration_s": None}], ids=repr)
+async def test_a_record_that_breaks_the_rules_costs_only_itself(path, changes):
+    async with started(path) as sink:
+        await sink.write([record("01"), record("02", **changes), record("03")])
+    assert ids(path) == ["01", "03"]
 
 
 async def test_rows_outlive_the_process_and_a_restart_adds_to_them(path):
@@ -182,18 +218,19 @@ async def test_the_event_loop_goes_on_while_the_database_is_busy(path):
 async def test_old_rows_go_and_young_ones_stay(path):
     clock = Clock()
     async with started(path, keep_s=10, clock=clock) as sink:
-        await sink.write([record("old", started_at_s=NOW_S - 11), record("young", started_at_s=NOW_S - 9)])
-        assert ids(path) == ["young"]
+        old, young, new = began(NOW_S - 11), began(NOW_S - 9), began(NOW_S + 100)
+        await sink.write([old, young])
+        assert ids(path) == [young.id]
         clock.now_s += 100
-        await sink.write([record("new", started_at_s=clock.now_s)])
-        assert ids(path) == ["new", "young"], "looked at again only after a while"
+        await sink.write([new])
+        assert ids(path) == [young.id, new.id], "looked at again only after a while"
         clock.now_s += PRUNE_EVERY_S
         await sink.write([])
         assert ids(path) == []
 
 
 async def test_many_old_rows_go_a_few_at_a_time(path):
-    old = [record(f"{number:06}", started_at_s=NOW_S - 100) for number in range(PRUNE_ROWS + 10)]
+    old = [began(NOW_S - 100) for _ in range(PRUNE_ROWS + 10)]
     async with started(path) as sink:
         await sink.write(old)
     async with started(path, keep_s=10) as sink:
@@ -205,8 +242,27 @@ async def test_many_old_rows_go_a_few_at_a_time(path):
 
 async def test_without_a_limit_everything_is_kept(path):
     async with started(path, keep_s=0) as sink:
-        await sink.write([record("ancient", started_at_s=0.0)])
-    assert ids(path) == ["ancient"]
+        await sink.write([began(0.0)])
+    assert len(ids(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("at_s", "characters"),
+    [
+        (0.0, "0000000000"),
+        (0.0009, "0000000000"),
+        (1.0, "00000000Z8"),
+        (1_800_000_000.0, "01MCC5RM00"),
+        (1_800_000_000.0314, "01MCC5RM0Z"),
+        (2.0**48 / 1000 - 1, "7ZZZZZZZ0R"),
+    ],
+)
+def test_the_ids_of_a_time_begin_as_a_ulid_does(at_s, characters):
+    assert rows.id_at(at_s) == characters
+
+
+def test_before_all_time_nothing_began():
+    assert rows.id_at(-1.0) == "0000000000", "rows are kept for longer than there has been time"
 
 
 # --- files that cannot be used
@@ -237,12 +293,39 @@ async def test_a_newer_schema_is_refused(path):
 async def test_a_schema_that_grew_keeps_its_rows(path, monkeypatch):
     async with started(path) as sink:
         await sink.write([record()])
-    grown = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN region TEXT", "PRAGMA user_version = 3"))
+    next_ = f"PRAGMA user_version = {len(rows.MIGRATIONS) + 1}"
+    grown = (*rows.MIGRATIONS, ("ALTER TABLE requests ADD COLUMN region TEXT", next_))
     monkeypatch.setattr(rows, "MIGRATIONS", grown)
     for _ in range(2):
         async with started(path):
             pass
     assert query(path, "SELECT id, region FROM requests") == [{"id": "01", "region": None}]
+
+
+async def test_the_indices_of_the_first_schema_give_way_and_its_rows_are_found(path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "MIGRATIONS", rows.MIGRATIONS[:2])
+        async with started(path) as sink:
+            await sink.write([record("01"), record("02", request_id="02")])
+    async with started(path) as sink:
+        assert [found.id for found in await sink.find("req-1", 3)] == ["01"]
+        assert [found.id for found in await sink.find("02", 3)] == ["02"]
+    indices = query(path, "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    assert indices == [{"name": "requests_by_own_id"}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [(rows.FIND, {"id": "01", "limit": 3}), (rows.PRUNE, {"oldest": "01", "limit": 3})],
+    ids=["find", "prune"],
+)
+async def test_no_question_reads_the_whole_table(path, sql, named):
+    async with started(path) as sink:
+        await sink.write([EMPTY])
+    steps = [step["detail"] for step in query(path, f"EXPLAIN QUERY PLAN {sql}", **named)]
+    assert [step for step in steps if step.startswith("SCAN requests")] == []
+    assert any("PRIMARY KEY" in step for step in steps)
+    assert any("requests_by_own_id" in step for step in steps) == (sql is rows.FIND)
 
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path, monkeypatch):
@@ -254,7 +337,7 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(path, monkeypa
         with pytest.raises(StoreError, match="cannot be used"):
             async with started(path):
                 pass
-    assert query(path, "PRAGMA user_version") == [{"user_version": 2}]
+    assert query(path, "PRAGMA user_version") == [{"user_version": len(rows.MIGRATIONS)}]
     assert "region" not in [column["name"] for column in query(path, "PRAGMA table_info(requests)")]
 
 
