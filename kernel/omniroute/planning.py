@@ -15,7 +15,7 @@ from omniroute.affinity import Affinity
 from omniroute.contracts import RouteContext, Standing, Strategy, Target
 from omniroute.errors import InternalError
 from omniroute.exchange import Exchange
-from omniroute.json_guard import check_json
+from omniroute.json_guard import check_json, check_model
 from omniroute.passport import Origin
 from omniroute.routing import Candidate, Route, Router
 from omniroute.screening import BYTES_PER_TOKEN
@@ -54,6 +54,7 @@ class Planner:
         """
         check_json(exchange.body, max_depth=self._max_json_depth)
         head = exchange.head = exchange.translator.read_head(exchange.body, exchange.params, exchange.headers)
+        check_model(exchange.body, head.turns)
         route = exchange.route = self._router.resolve(head.model)
         assert exchange.principal is not None
         exchange.loss_policy = exchange.principal.loss or route.loss or self._loss_policy

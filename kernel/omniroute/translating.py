@@ -10,7 +10,7 @@ import msgspec
 
 from omniroute.contracts import Framing, Headers, Outgoing, Translator
 from omniroute.errors import InvalidRequest, StreamBroken, UpstreamError, UpstreamGarbled
-from omniroute.json_guard import check_json
+from omniroute.json_guard import check_json, check_model
 from omniroute.losses import in_source, source_pointer
 from omniroute.model import (
     ChatRequest,
@@ -44,7 +44,7 @@ def translate_request(body: bytes, source: Translator, target: Translator, *, mo
     """`model` is for dialects whose requests are named in the path. Raises `InvalidRequest`."""
     check_json(body, max_depth=max_depth)
     params, headers = chat_params(source, model), Headers({})
-    source.read_head(body, params, headers)
+    check_model(body, source.read_head(body, params, headers).turns)
     outgoing = encoded(target, source.decode_request(body, params, headers))
     return Translated(body=outgoing.body, losses=outgoing.losses)
 

@@ -1,11 +1,18 @@
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from omniroute.api import InvalidRequest
-from omniroute.json_guard import check_json
+from omniroute.json_guard import check_json, check_model
+
+
+def check(body):
+    check_json(body, max_depth=64)
+    check_model(body, None)
 
 
 def nested(levels, opening="[", closing="]"):
@@ -60,7 +67,7 @@ def alternating(pairs):
 )
 def test_a_bad_body_is_refused(body, says):
     with pytest.raises(InvalidRequest, match=says):
-        check_json(body, max_depth=64)
+        check(body)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,52 @@ def test_a_bad_body_is_refused(body, says):
     ],
 )
 def test_a_good_body_passes(body):
-    check_json(body, max_depth=64)
+    check(body)
+
+
+class Turns(msgspec.Struct):
+    turns: Raw
+
+
+def is_refused(body, turns):
+    try:
+        check_model(body, turns)
+    except InvalidRequest:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "between", ["", ', "model": "b"', ', "m\\u006fdel": "b"', ', "x": [1]', ', "x": {"model": 1}', ', "x": "]"']
+)
+@pytest.mark.parametrize("last", ["", ', "model" :"c"', ', "x": "[model]"', ', "x": [{"model": 1}]', ', "x": "model"'])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        "[]",
+        '[{"model": 1}, {"model": 2}]',
+        '["model", "]", "["]',
+        '"[model]"',
+        '"]"',
+        '"[1],"',
+        "[1]",
+        "1",
+        "{}",
+        '{"a": [1]}',
+    ],
+)
+def test_a_second_model_is_found_wherever_the_turns_stand(between, turns, last):
+    for members in (f'"model": "a"{between}, "turns": {turns}{last}', f'"turns": {turns}, "model": "a"{between}{last}'):
+        body = f"{{{members}}}".encode()
+        read = msgspec.json.decode(body, type=Turns).turns
+        is_twice = len([name for name, _ in json.loads(body, object_pairs_hook=list) if name == "model"]) > 1
+        assert is_refused(body, read) is is_refused(body, None) is is_twice
+
+
+def test_brackets_as_far_apart_as_the_turns_are_long_are_not_taken_for_them():
+    hidden = '[1], "model": "a", "model": [4]'
+    body = f'{{"turns": "{"x" * (len(hidden) - 2)}", "y": {hidden}}}'.encode()
+    assert is_refused(body, msgspec.json.decode(body, type=Turns).turns)
 
 
 values = st.recursive(

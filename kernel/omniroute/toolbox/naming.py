@@ -53,11 +53,8 @@ class ToolNames:
                 salt += "+"
             taken.add(substitute)
             self._sent[name] = substitute
+        self.changed: Mapping[str, str] = {sent: name for name, sent in self._sent.items() if sent != name}
+        """Name sent upstream → name the client knows, for those that differ."""
 
     def sent(self, name: str) -> str:
         return self._sent[name]
-
-    @property
-    def changed(self) -> Mapping[str, str]:
-        """Name sent upstream → name the client knows, for those that differ."""
-        return {sent: name for name, sent in self._sent.items() if sent != name}

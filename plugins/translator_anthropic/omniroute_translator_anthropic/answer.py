@@ -59,6 +59,8 @@ def open_block(part: Part) -> Wire:
 
 def whole_blocks(part: Part) -> list[Wire]:
     """The block with all of its content, and before it what carries along other vendors' metadata; none for nothing."""
+    if type(part) is TextPart and not part.provider_metadata:
+        return [{"type": "text", "text": part.text}] if part.text else []
     others = foreign(part.provider_metadata)
     if isinstance(part, ReasoningPart):
         mine = own(part.provider_metadata)

@@ -51,12 +51,11 @@ def call_carrier(call_id: str, others: Metadata) -> Wire:
 # --- and back ---------------------------------------------------------------------------------------------------------
 
 
-class Carriers:
+class Carriers(msgspec.Struct):
     """Opens those of one request: `open` each assistant turn's content, then `close`."""
 
-    def __init__(self) -> None:
-        self.losses: list[Loss] = []
-        self._of_calls: dict[str, Metadata] = {}
+    losses: list[Loss] = []
+    _of_calls: dict[str, Metadata] = {}
 
     def open(self, content: Sequence[Part]) -> list[Part]:
         """The parts, without those that were nothing but carriers."""

@@ -67,12 +67,13 @@ def decode_request(body: bytes, params: Mapping[str, str], headers: Headers) -> 
     return msgspec.structs.replace(request, operation="count_tokens") if is_count else request
 
 
-def _read(body: bytes, params: Mapping[str, str]) -> tuple[WireHead | PlainRequest, Fields]:
-    """The fields of every request, and the others."""
+def _read(body: bytes, params: Mapping[str, str]) -> tuple[WireHead | PlainRequest, Fields | None]:
+    """The fields of every request, and the others, if there are any."""
     plain = plain_request(body)
     if plain is not None:
         check_head(plain, params)
-        return plain, Fields(rarer_fields(plain), "")
+        rarer = rarer_fields(plain)
+        return plain, Fields(rarer, "") if rarer else None
     head, fields = decode_head(body, params), Fields(body, "")
     for name in WireHead.__struct_fields__:
         if name != "metadata":
@@ -80,18 +81,15 @@ def _read(body: bytes, params: Mapping[str, str]) -> tuple[WireHead | PlainReque
     return head, fields
 
 
-def _request(head: WireHead | PlainRequest, fields: Fields, headers: Headers) -> ChatRequest:
+def _request(head: WireHead | PlainRequest, fields: Fields | None, headers: Headers) -> ChatRequest:
     carriers = Carriers()
     messages = [*read_system(head.system), *read_messages(head.messages, carriers)]
-    choice = fields.take_raw("tool_choice")
-    metadata = _metadata(fields)
-    thinking = _Thinking(fields)
-    extensions: dict[str, Any] = {**fields.rest(), **metadata, **thinking.left}
+    rarer = _NOTHING_RARER if fields is None else _Rarer(fields)
     return ChatRequest(
         model=head.model,
         messages=carriers.close(messages),
         tools=_tools(head.tools),
-        tool_choice=None if choice is None else _tool_choice(Fields(choice, "/tool_choice")),
+        tool_choice=rarer.tool_choice,
         max_output_tokens=head.max_tokens,
         sampling=Sampling(
             temperature=head.temperature,
@@ -99,14 +97,14 @@ def _request(head: WireHead | PlainRequest, fields: Fields, headers: Headers) ->
             top_k=head.top_k,
             stop=tuple(head.stop_sequences or ()),
         ),
-        reasoning=thinking.reasoning,
-        response_format=thinking.format,
+        reasoning=rarer.reasoning,
+        response_format=rarer.format,
         stream=head.stream or False,
         user=head.metadata.user_id if head.metadata else None,
         session=session_of(head, headers),
-        extensions={DIALECT: extensions} if extensions else {},
+        extensions={DIALECT: rarer.extensions} if rarer.extensions else {},
         losses=tuple(carriers.losses),
-        source=Source("", {**_ELSEWHERE, **thinking.places}),
+        source=rarer.source,
     )
 
 
@@ -241,6 +239,22 @@ class _Thinking:
             case _:
                 self.left["thinking"] = raw
                 return None
+
+
+class _Rarer:
+    """What comes of the fields that few requests have; those without a canonical home are left (`extensions`)."""
+
+    def __init__(self, fields: Fields) -> None:
+        choice = fields.take_raw("tool_choice")
+        self.tool_choice = None if choice is None else _tool_choice(Fields(choice, "/tool_choice"))
+        metadata = _metadata(fields)
+        thinking = _Thinking(fields)
+        self.reasoning, self.format = thinking.reasoning, thinking.format
+        self.extensions: dict[str, Any] = {**fields.rest(), **metadata, **thinking.left}
+        self.source = Source("", {**_ELSEWHERE, **thinking.places})
+
+
+_NOTHING_RARER = _Rarer(Fields({}, ""))
 
 
 def _effort(config: Fields | None) -> ReasoningEffort | None:

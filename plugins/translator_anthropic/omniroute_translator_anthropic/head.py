@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from omniroute.api import Headers, InvalidRequest, RequestHead, with_model
-from omniroute_translator_anthropic.wire import ENCODER, Malformed, read, read_object, starts_with
+from omniroute_translator_anthropic.wire import ENCODER, Malformed, read, read_object
 
 __all__ = [
     "HeadFields",
@@ -28,9 +28,9 @@ __all__ = [
 MAX_INT = 2**31 - 1
 """No model writes, and no sampler looks at, more tokens than this; larger numbers are typing errors."""
 
-SESSION_HEADERS = ("x-claude-code-session-id", "x-session-id", "x-session-affinity")
 _SESSION_IN_USER_ID = re.compile(r"_session_(?P<id>[0-9A-Za-z-]+)")
-_EMPTY_LIST = re.compile(rb"\[\s*\]")
+_FILLED_LIST = re.compile(rb"\[\s*[^\s\]]")
+_NOTHING = Raw()
 
 FIXES = {
     "/model": "name the model to use, for example one that GET /v1/models lists",
@@ -62,8 +62,8 @@ class HeadFields(msgspec.Struct, kw_only=True):
 
 class WireHead(HeadFields, kw_only=True):
     messages: Raw
-    system: Raw = Raw()
-    tools: Raw = Raw()
+    system: Raw = _NOTHING
+    tools: Raw = _NOTHING
 
 
 class _Claim(msgspec.Struct):
@@ -114,14 +114,14 @@ def read_head(body: bytes, params: Mapping[str, str], headers: Headers) -> Reque
 
 
 def _is_filled_list(raw: Raw) -> bool:
-    return starts_with(raw, b"[") and _EMPTY_LIST.match(raw) is None
+    return raw is not _NOTHING and _FILLED_LIST.match(raw) is not None
 
 
 def session_of(head: HeadFields, headers: Headers) -> str | None:
     """The client's name for this conversation: from a header, else the session part of `metadata.user_id`."""
-    for name in SESSION_HEADERS:
-        if value := headers.get(name):
-            return value
+    named = headers.get("x-claude-code-session-id") or headers.get("x-session-id") or headers.get("x-session-affinity")
+    if named:
+        return named
     user_id = head.metadata.user_id if head.metadata else None
     if not user_id:
         return None

@@ -1,6 +1,6 @@
 """`system` and `messages` to canonical messages: who may say what, and which calls the results answer."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Raw
@@ -11,7 +11,9 @@ from omniroute.api import (
     Message,
     Part,
     ReasoningPart,
+    Role,
     Source,
+    TextPart,
     ToolCallPart,
     ToolResultPart,
 )
@@ -27,9 +29,12 @@ Kinds: TypeAlias = frozenset[type[Part]]
 NOT_TEXT: Kinds = frozenset({FilePart, ImagePart, ReasoningPart, ToolCallPart, ToolResultPart})
 NOT_THE_USERS: Kinds = frozenset({ReasoningPart, ToolCallPart})
 NOT_THE_ASSISTANTS: Kinds = frozenset({ImagePart, ToolResultPart})
+_SPEAKERS: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
 def read_system(system: Raw | PlainContent) -> list[Message]:
+    if system is None:
+        return []
     content = read_content(system, "/system")
     _check_kinds(content, NOT_TEXT, "system text")
     return [Message(role="system", parts=tuple(content), source=Source("/system"))] if content else []
@@ -39,19 +44,33 @@ def read_messages(wire: Raw | Sequence[PlainMessage], carriers: Carriers) -> lis
     messages: list[Message] = []
     called: set[str] = set()
     for at, (role, said) in enumerate(_turns(wire)):
-        place = f"/messages/{at}"
-        content = read_content(said, place + "/content")
+        turn, within = _PLACES[at] if at < _KEPT else _places(at)
+        speaker = _SPEAKERS.get(role)
+        if speaker is not None and said and type(said) is str:  # words alone, which everybody may say
+            messages.append(Message(role=speaker, parts=(TextPart(text=said, source=within),), source=turn))
+            continue
+        content = read_content(said, within.pointer)
         match role:
             case "user":
-                messages += _user_turn(content, called, Source(place))
+                messages += _user_turn(content, called, turn)
             case "assistant":
-                messages.append(_assistant_turn(content, called, carriers, Source(place)))
+                messages.append(_assistant_turn(content, called, carriers, turn))
             case "system":
                 _check_kinds(content, NOT_TEXT, "a system turn")
-                messages.append(Message(role="system", parts=tuple(content), source=Source(place)))
+                messages.append(Message(role="system", parts=tuple(content), source=turn))
             case _:
-                raise Malformed(f"{place}/role", f"{role!r} is none of user, assistant, system")
+                raise Malformed(f"{turn.pointer}/role", f"{role!r} is none of user, assistant, system")
     return messages
+
+
+def _places(at: int) -> tuple[Source, Source]:
+    """Of the turn with this index, and of its content."""
+    return Source(f"/messages/{at}"), Source(f"/messages/{at}/content")
+
+
+_KEPT = 200
+_PLACES = tuple(map(_places, range(_KEPT)))
+"""They are the same in every request, and half of what it takes to read a turn of one text."""
 
 
 def _turns(messages: Raw | Sequence[PlainMessage]) -> Iterator[tuple[str, Raw | PlainContent]]:

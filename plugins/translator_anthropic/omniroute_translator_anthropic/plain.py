@@ -2,10 +2,11 @@
 
 These Structs name what the usual clients send, and take nothing else. What does not fit is not wrong, only rarer: it is read
 piece by piece (`decode`, `blocks`), where fields that nobody knows survive and each fault has its pointer. A request or content
-that fits is decoded to the same either way; of 98 kB in 50 messages, with a third of the instructions (1.5 M, not 4.3 M).
+that fits is decoded to the same either way; of 98 kB in 50 messages, with a fifth of the instructions (0.7 M, not 3.9 M).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -116,16 +117,26 @@ class PlainRequest(HeadFields, forbid_unknown_fields=True, kw_only=True):
     service_tier: Rare = UNSET
 
 
-_RARER = {
-    kind: tuple([field.name for field in msgspec.structs.fields(kind) if field.default is UNSET])
-    for kind in (PlainTool, PlainRequest)
-}
+def _rarer(kind: type[Struct]) -> tuple[Sequence[str], Callable[[Struct], tuple[Rare, ...]]]:
+    """Names of the fields that are left unread, and what gets their values."""
+    names = [field.name for field in msgspec.structs.fields(kind) if field.default is UNSET]
+    return names, attrgetter(*names)
+
+
+_RARER = {kind: _rarer(kind) for kind in (PlainTool, PlainRequest)}
 
 
 def rarer_fields(plain: PlainTool | PlainRequest) -> dict[str, Raw]:
     """Those that are there, unread, as `Fields` has them."""
-    values = [(name, getattr(plain, name)) for name in _RARER[type(plain)]]
-    return {name: raw for name, raw in values if raw is not UNSET and not is_absent(raw)}
+    names, values_of = _RARER[type(plain)]
+    values = values_of(plain)
+    if values.count(UNSET) == len(values):  # nearly always
+        return {}
+    return {
+        name: raw
+        for name, raw in zip(names, values, strict=True)
+        if not isinstance(raw, UnsetType) and not is_absent(raw)
+    }
 
 
 _REQUEST = msgspec.json.Decoder(PlainRequest)

@@ -79,8 +79,7 @@ class AnthropicTranslator(Translator):
         return head.rename_model(body, model)
 
     def request_headers(self, headers: Headers) -> Mapping[str, str]:
-        values = ((name, headers.get(name)) for name in FORWARDED_HEADERS)
-        return {name: value for name, value in values if value}
+        return {name: value for name in FORWARDED_HEADERS if (value := headers.get(name))}
 
     def default_headers(self) -> Mapping[str, str]:
         return {VERSION_HEADER: VERSION}

@@ -31,33 +31,35 @@ class WireUsage(msgspec.Struct):
     output_tokens_details: WireOutputDetails | None = None
 
 
-class UsageTally:
+class UsageTally(msgspec.Struct, gc=False):
     """The counts of one answer. Later values replace earlier ones, and a zero never replaces a known number."""
 
-    __slots__ = ("_cached", "_fresh", "_output", "_thinking", "_written", "_written_1h")
-
-    def __init__(self) -> None:
-        self._fresh = self._output = self._cached = self._written = self._written_1h = self._thinking = 0
+    fresh: int = 0
+    output: int = 0
+    cached: int = 0
+    written: int = 0
+    written_1h: int = 0
+    thinking: int = 0
 
     def update(self, wire: WireUsage) -> Usage:
         """Take in what one event says; returns everything known so far."""
-        self._fresh = wire.input_tokens or self._fresh
-        self._output = wire.output_tokens or self._output
-        self._cached = wire.cache_read_input_tokens or self._cached
+        self.fresh = wire.input_tokens or self.fresh
+        self.output = wire.output_tokens or self.output
+        self.cached = wire.cache_read_input_tokens or self.cached
         written = wire.cache_creation_input_tokens
         if split := wire.cache_creation:
-            self._written_1h = split.ephemeral_1h_input_tokens or self._written_1h
+            self.written_1h = split.ephemeral_1h_input_tokens or self.written_1h
             written = written or (split.ephemeral_5m_input_tokens or 0) + (split.ephemeral_1h_input_tokens or 0)
-        self._written = written or self._written
+        self.written = written or self.written
         if details := wire.output_tokens_details:
-            self._thinking = details.thinking_tokens or self._thinking
+            self.thinking = details.thinking_tokens or self.thinking
         return Usage(
-            input_tokens=self._fresh + self._cached + self._written,
-            output_tokens=self._output,
-            cached_tokens=self._cached,
-            cache_write_tokens=self._written,
-            cache_write_1h_tokens=self._written_1h,
-            reasoning_tokens=self._thinking,
+            input_tokens=self.fresh + self.cached + self.written,
+            output_tokens=self.output,
+            cached_tokens=self.cached,
+            cache_write_tokens=self.written,
+            cache_write_1h_tokens=self.written_1h,
+            reasoning_tokens=self.thinking,
         )
 
 

@@ -80,11 +80,12 @@ def encode_response(response: ChatResponse, model: str) -> bytes:
     """`model` is named where the upstream did not say which one it was."""
     if response.finish_reason == "error":
         raise UpstreamFailed("the upstream broke off its answer with an error")
-    has_calls = any(isinstance(part, ToolCallPart) for part in response.parts)
+    has_calls = ToolCallPart in map(type, response.parts)
     wire = message(response.id, response.model or model, response.usage)
     wire["content"] = [block for part in response.parts for block in whole_blocks(part)]
     wire.update(stop_reason(response.finish_reason, response.stop_sequence, has_calls=has_calls))
-    wire.update(response.extensions.get(DIALECT, {}))
+    if response.extensions:
+        wire.update(response.extensions.get(DIALECT, {}))
     return ENCODER.encode(wire)
 
 

@@ -103,3 +103,12 @@ def test_the_same_is_said_against_either(fields):
     usual = read(fields)
     assert isinstance(usual, tuple)
     assert usual == read(rarer(fields))
+
+
+@pytest.mark.parametrize("more", [{}, {"x_unknown": 1}], ids=["usual", "rare"])
+def test_each_turn_of_a_long_conversation_knows_its_place(more):
+    turns = [HI, {"role": "assistant", "content": "yes"}] * 150
+    messages = read({"messages": turns, **more}).messages
+    places = [f"/messages/{at}" for at in range(len(turns))]
+    assert [message.source.pointer for message in messages] == places
+    assert [message.parts[0].source.pointer for message in messages] == [f"{place}/content" for place in places]

@@ -5,7 +5,7 @@ the images of results follow in a user message after all of them. Histories a cl
 result gets one that says so, a result that stands apart from its call becomes the user's words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -49,6 +49,12 @@ from omniroute_translator_openai_chat.wire import (
     UserWire,
 )
 
+SPEAKERS: Mapping[str, type[SystemWire | DeveloperWire | UserWire | AssistantWire]] = {
+    "system": SystemWire,
+    "developer": DeveloperWire,
+    "user": UserWire,
+    "assistant": AssistantWire,
+}
 MEDIA = frozenset({ImagePart, FilePart, AudioPart})
 NO_RESULT = "(no result)"
 Place = tuple[int, int]
@@ -62,22 +68,24 @@ class _Input(msgspec.Struct):
 INPUT = msgspec.json.Decoder(_Input)
 
 
-class MessagesOut:
-    """One request's messages. `custom` are the names of tools sent as custom ones."""
+class MessagesOut(msgspec.Struct):
+    """One request's messages."""
 
-    def __init__(
-        self, messages: Sequence[Message], names: ToolNames, custom: frozenset[str], losses: list[Loss]
-    ) -> None:
-        self._messages = messages
-        self._names = names
-        self._custom = custom
-        self._losses = losses
-        self._wires: list[MessageWire] = []
-        self._answered: set[Place] = set()
-        """Results that stand behind their call."""
+    _messages: Sequence[Message]
+    _names: ToolNames
+    _custom: frozenset[str]
+    """Names of tools sent as custom ones."""
+    _losses: list[Loss]
+    _wires: list[MessageWire] = []
+    _answered: set[Place] = set()
+    """Results that stand behind their call."""
 
     def encode(self) -> list[MessageWire]:
         for position, message in enumerate(self._messages):
+            kind = SPEAKERS.get(message.role)
+            if kind is not None and (text := lone_text(message.parts)):
+                self._wires.append(kind(content=text, name=message.name))
+                continue
             at = f"/messages/{position}"
             match message.role:
                 case "assistant":
@@ -251,6 +259,14 @@ class MessagesOut:
             self._losses.append(Loss(pointer=f"{at}/is_error", kind="approximated", reason="said in the result's text"))
             texts = said_to_fail(texts)
         return text_content(texts, "\n")
+
+
+def lone_text(parts: Sequence[Part]) -> str | None:
+    """What a message says that is one bare text, which every role writes alike."""
+    if len(parts) != 1:
+        return None
+    part = parts[0]
+    return part.text if type(part) is TextPart and part.cache is None and not part.provider_metadata else None
 
 
 def plain(content: list[UserPartWire]) -> str | list[UserPartWire]:

@@ -22,6 +22,7 @@ from omniroute_translator_openai_chat.wire import (
 
 REFUSAL = {DIALECT: {"refusal": True}}
 """`provider_metadata` of a text that the dialect calls a refusal."""
+ABSENT = (Raw(b""), Raw(b"null"))
 P = TypeVar("P", TextWire, AssistantPartWire, UserPartWire, ToolPartWire)
 
 
@@ -126,4 +127,4 @@ def file_of(part: FileWire, at: str, cache: CacheMark | None, metadata: dict[str
 
 def is_set(value: Raw | UnsetType) -> TypeGuard[Raw]:
     """Whether a field came with a value: neither left out nor null."""
-    return value is not UNSET and value not in (Raw(b""), Raw(b"null"))
+    return value is not UNSET and value not in ABSENT

@@ -12,6 +12,7 @@ from omniroute_translator_openai_chat.wire import CallDelta, Delta, ToolCallDelt
 
 THINK = re.compile(rb"think(?:>|\\u003[eE])")
 """Some encoders escape `>`."""
+CONTENT = b'"content"'
 LIST = re.compile(rb'"content"\s*:\s*\[')
 CALLS = re.compile(rb'"tool_calls"\s*:\s*\[\s*\{')
 
@@ -40,8 +41,12 @@ class Beginning:
 
 
 def is_odd_answer(body: bytes) -> bool:
-    """Of a whole answer."""
-    if not is_worth_a_look(body):
+    """Of a whole answer. Words are looked for first, from behind: patterns take four times as long to find nothing, `in` twice."""
+    if not (
+        has_listed_content(body)
+        or (body.rfind(b'"tool_calls"') >= 0 and CALLS.search(body) is not None)
+        or (body.rfind(b"think") >= 0 and THINK.search(body) is not None)
+    ):
         return False
     try:
         choices = ANSWER.decode(body).choices
@@ -51,13 +56,13 @@ def is_odd_answer(body: bytes) -> bool:
     return any(is_odd(message) or "".join(content_texts(message)).lstrip().startswith(OPEN) for message in messages)
 
 
-def is_worth_a_look(body: bytes) -> bool:
-    """Of a whole answer. Three searches, for one pattern with three beginnings takes four times as long (7 µs for 1 kB)."""
-    return (
-        LIST.search(body) is not None
-        or CALLS.search(body) is not None
-        or (b"think" in body and THINK.search(body) is not None)
-    )
+def has_listed_content(body: bytes) -> bool:
+    place = body.rfind(CONTENT)
+    while place >= 0:
+        if LIST.match(body, place) is not None:
+            return True
+        place = body.rfind(CONTENT, 0, place)
+    return False
 
 
 def is_odd(delta: Delta) -> bool:

@@ -20,7 +20,7 @@ from omniroute_translator_openai_chat.invalid import decode
 from omniroute_translator_openai_chat.messages_in import decode_messages
 from omniroute_translator_openai_chat.parts_in import is_set
 from omniroute_translator_openai_chat.tools_in import response_format_of, tool_choice_of, tools_of
-from omniroute_translator_openai_chat.wire import DIALECT, HeadWire, JsonSchemaWire, RequestWire
+from omniroute_translator_openai_chat.wire import DIALECT, NOTHING, HeadWire, JsonSchemaWire, RequestWire
 
 HEAD = msgspec.json.Decoder(HeadWire)
 REQUEST = msgspec.json.Decoder(RequestWire)
@@ -112,12 +112,9 @@ def source_of(wire: RequestWire) -> Source:
 
 
 def check(head: HeadWire) -> None:
-    if not is_set(head.messages):
-        raise InvalidRequest("messages is missing", fix="send at least one message", param="messages")
     if not is_filled(head.messages):
-        raise InvalidRequest(
-            "messages is not a list with at least one message", fix="send at least one message", param="messages"
-        )
+        what = "not a list with at least one message" if is_set(head.messages) else "missing"
+        raise InvalidRequest(f"messages is {what}", fix="send at least one message", param="messages")
     if head.n is not None and head.n > 1:
         raise InvalidRequest(
             f"n is {head.n}: one answer per request is all there is", fix="leave n out, or ask several times", param="n"
@@ -125,7 +122,7 @@ def check(head: HeadWire) -> None:
 
 
 def is_filled(raw: Raw) -> bool:
-    return FILLED_LIST.match(memoryview(raw)) is not None
+    return raw is not NOTHING and FILLED_LIST.match(raw) is not None
 
 
 def session_of(head: HeadWire, headers: Headers) -> str | None:

@@ -1,6 +1,8 @@
 """A canonical request to a body the service takes, with what did not fit."""
 
 import re
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from omniroute.api import (
     Reasoning,
     ReasoningEffort,
     ResponseFormat,
+    Sampling,
     Tool,
     ToolCallPart,
     ToolNames,
@@ -39,6 +42,8 @@ USER_LENGTH = 64
 EFFORTS: tuple[tuple[int, ReasoningEffort], ...] = ((512, "minimal"), (1024, "low"), (8192, "medium"))
 """Thinking budget up to → effort; anything above is high."""
 RENAMED_LIMIT = re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))")
+SAMPLED = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
+values_of = attrgetter(*SAMPLED)
 FIXED_SAMPLING = ("temperature", "top_p")
 """Fields that the families which reason take at 1 only."""
 WOVEN_IN = frozenset({"max_completion_tokens", "tool_choice"})
@@ -54,34 +59,31 @@ SHARED = {
 """Extensions of the same vendor's newer dialect that mean the same here → their names here. Its clients send a
 `prompt_cache_key` with everything, which many a server of this dialect refuses: that one is not taken over."""
 FALSE = Raw(b"false")
+NO_NAMES = ToolNames((), RULE)
+NO_CUSTOM: frozenset[str] = frozenset()
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 OBJECT = Raw(b'"object"')
 CUSTOM_AS_FUNCTION = Raw(b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}')
 
 
 def encode_request(request: ChatRequest) -> Outgoing:
-    return RequestOut(request).encode()
+    extensions, losses = extensions_of(request) if request.extensions else ({}, [])
+    called = [part.name for message in request.messages for part in message.parts if type(part) is ToolCallPart]
+    names, custom = names_of(request.tools, called) if called or request.tools else (NO_NAMES, NO_CUSTOM)
+    is_renamed = RENAMED_LIMIT.match(request.model) is not None
+    return RequestOut(request, extensions, losses, names, custom, is_renamed).encode()
 
 
-class RequestOut:
-    def __init__(self, request: ChatRequest) -> None:
-        self._request = request
-        self._is_own = DIALECT in request.extensions
-        sister = request.extensions.get(SISTER, {})
-        self._extensions: dict[str, Any] = {
-            **{name: sister[path] for path, name in SHARED.items() if path in sister and sister[path] != FALSE},
-            **request.extensions.get(DIALECT, {}),
-        }
-        said = {f"/{path}" for path in SHARED if path in sister}  # `store` false says what its absence says
-        self._losses = [loss for loss in extension_losses(request, DIALECT) if loss.pointer not in said]
-        called = [part.name for message in request.messages for part in message.parts if type(part) is ToolCallPart]
-        declared = (tool.name for tool in request.tools if tool.kind != "builtin")
-        self._names = ToolNames((*declared, *called), RULE)
-        self._custom = frozenset(
-            tool.name
-            for tool in request.tools
-            if tool.kind == "custom" and DIALECT in tool.provider_metadata and self._names.sent(tool.name) == tool.name
-        )
+class RequestOut(msgspec.Struct):
+    _request: ChatRequest
+    _extensions: dict[str, Any]
+    """Fields that go along as they are."""
+    _losses: list[Loss]
+    _names: ToolNames
+    _custom: frozenset[str]
+    """Names of tools sent as custom ones."""
+    _is_renamed: bool
+    """The limit on output has its newer name."""
 
     def encode(self) -> Outgoing:
         request = self._request
@@ -94,16 +96,18 @@ class RequestOut:
         messages = MessagesOut(request.messages, self._names, self._custom, self._losses).encode()
         if not messages:
             raise InvalidRequest("/messages: no message holds anything that could be sent", param="/messages")
-        body: dict[str, Any] = {
-            "model": request.model,
-            "messages": messages,
-            **{name: value for name, value in self._extensions.items() if name not in WOVEN_IN},
-            **self._limits(),
-            **self._tools(),
-            **self._format(request.response_format),
-            **self._effort(request.reasoning),
-            **self._user(),
-        }
+        body: dict[str, Any] = {"model": request.model, "messages": messages}
+        if self._extensions:
+            body.update({name: value for name, value in self._extensions.items() if name not in WOVEN_IN})
+        self._limit(body, request.sampling)
+        if request.tools:
+            body.update(self._tools())
+        if request.response_format is not None:
+            body.update(self._format(request.response_format))
+        if request.reasoning is not None:
+            body.update(self._effort(request.reasoning))
+        if request.user:
+            body.update(self._user(request.user))
         if request.stream:
             body["stream"] = True
             body["stream_options"] = {"include_usage": True}  # accounting needs it; the client's own wish counts later
@@ -117,55 +121,58 @@ class RequestOut:
 
     # --- sampling and limits ------------------------------------------------------------------------------------------
 
-    def _limits(self) -> dict[str, Any]:
-        sampling = self._request.sampling
-        fields: dict[str, Any] = {
-            limit_name(self._request): self._request.max_output_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-            "presence_penalty": sampling.presence_penalty,
-            "frequency_penalty": sampling.frequency_penalty,
-            "stop": list(sampling.stop[:MAX_STOPS]) or None,
-        }
-        if RENAMED_LIMIT.match(self._request.model):
-            for name in FIXED_SAMPLING:
-                if fields[name] not in (None, 1):
-                    self._lose(f"/{name}", f"{self._request.model} takes no value but 1")
-                    del fields[name]
+    def _limit(self, body: dict[str, Any], sampling: Sampling) -> None:
+        if self._request.max_output_tokens is not None:
+            body[self._limit_name()] = self._request.max_output_tokens
+        for name, value in zip(SAMPLED, values_of(sampling), strict=True):
+            if value is None:
+                continue
+            if self._is_renamed and value != 1 and name in FIXED_SAMPLING:
+                self._lose(f"/{name}", f"{self._request.model} takes no value but 1")
+            else:
+                body[name] = value
+        if sampling.stop:
+            body["stop"] = sampling.stop[:MAX_STOPS]
         if sampling.top_k is not None:
             self._lose("/top_k", f"{DIALECT} has no top_k")
         for position in range(MAX_STOPS, len(sampling.stop)):
             self._lose(f"/stop/{position}", f"{DIALECT} takes {MAX_STOPS} stop sequences")
-        return {name: value for name, value in fields.items() if value is not None}
 
-    def _user(self) -> dict[str, str]:
-        user = self._request.user
+    def _limit_name(self) -> str:
+        """The dialect has two names for the limit on output.
+
+        `max_tokens` is the one every server knows. The families that reason (o1, o3, …, gpt-5 and later) refuse it and want
+        `max_completion_tokens`, which older servers refuse in turn. Which name the client used is its SDK's habit and says
+        nothing about the upstream, so it is not remembered; a provider that knows better puts `max_completion_tokens` into
+        the request's extensions for this dialect.
+        """
+        is_stated = "max_completion_tokens" in self._extensions
+        return "max_completion_tokens" if is_stated or self._is_renamed else "max_tokens"
+
+    def _user(self, user: str) -> dict[str, str]:
         written = self._extensions.get("safety_identifier")
-        if not user or written == Raw(msgspec.json.encode(user)):
+        if written == Raw(msgspec.json.encode(user)):
             return {}
         if len(user) <= USER_LENGTH:
             return {"user": user}
         self._approximate("/user", f"{DIALECT} takes {USER_LENGTH} characters; a hash of it was sent")
         return {"user": short_digest(user, USER_LENGTH)}
 
-    def _effort(self, reasoning: Reasoning | None) -> dict[str, str]:
-        if reasoning is None:
-            return {}
+    def _effort(self, reasoning: Reasoning) -> dict[str, str]:
         if reasoning.summary is not None:
             self._lose("/reasoning/summary", f"{DIALECT} has no say in how reasoning is shown")
         effort = reasoning.effort
         if reasoning.budget_tokens is not None:
             self._approximate("/reasoning/budget_tokens", f"{DIALECT} takes an effort, not a budget")
             effort = effort or effort_of(reasoning.budget_tokens)
-        if effort == "none" and not self._is_own:  # only few models know the word, the others answer 400
+        if (
+            effort == "none" and DIALECT not in self._request.extensions
+        ):  # only few models know the word, the others answer 400
             self._approximate("/reasoning/effort", "left out: the model decides")
             return {}
         return {} if effort is None else {"reasoning_effort": effort}
 
-    def _format(self, wanted: ResponseFormat | None) -> dict[str, Any]:
-        if wanted is None:
-            return {}
+    def _format(self, wanted: ResponseFormat) -> dict[str, Any]:
         if wanted.kind == "json_object" or wanted.schema is None:
             return {"response_format": ResponseFormatWire(type="json_object")}
         name = fit_name(wanted.name or "response")
@@ -219,16 +226,21 @@ class RequestOut:
         return {"tool_choice": ToolChoiceWire(type="function", function=name), **fields}
 
 
-def limit_name(request: ChatRequest) -> str:
-    """The dialect has two names for the limit on output.
+def extensions_of(request: ChatRequest) -> tuple[dict[str, Any], list[Loss]]:
+    """Fields that go along as they are, and what other dialects' fields are lost."""
+    sister = request.extensions.get(SISTER, {})
+    shared = {name: sister[path] for path, name in SHARED.items() if path in sister and sister[path] != FALSE}
+    said = {f"/{path}" for path in SHARED if path in sister}  # `store` false says what its absence says
+    losses = [loss for loss in extension_losses(request, DIALECT) if loss.pointer not in said]
+    return {**shared, **request.extensions.get(DIALECT, {})}, losses
 
-    `max_tokens` is the one every server knows. The families that reason (o1, o3, …, gpt-5 and later) refuse it and want
-    `max_completion_tokens`, which older servers refuse in turn. Which name the client used is its SDK's habit and says
-    nothing about the upstream, so it is not remembered; a provider that knows better puts `max_completion_tokens` into
-    the request's extensions for this dialect.
-    """
-    stated = "max_completion_tokens" in request.extensions.get(DIALECT, {})
-    return "max_completion_tokens" if stated or RENAMED_LIMIT.match(request.model) else "max_tokens"
+
+def names_of(tools: Iterable[Tool], called: Iterable[str]) -> tuple[ToolNames, frozenset[str]]:
+    """Those of all tools, and of the ones sent as custom tools."""
+    declared = (tool.name for tool in tools if tool.kind != "builtin")
+    names = ToolNames((*declared, *called), RULE)
+    custom = (tool.name for tool in tools if tool.kind == "custom" and DIALECT in tool.provider_metadata)
+    return names, frozenset(name for name in custom if names.sent(name) == name)
 
 
 def effort_of(budget_tokens: int) -> ReasoningEffort | None:

@@ -39,6 +39,7 @@ from omniroute_translator_openai_chat.chunks import (
     FINISH,
     NO_FINISH,
     content_texts,
+    has_more_than_text,
     is_done,
     read_answer,
     read_frame,
@@ -47,7 +48,7 @@ from omniroute_translator_openai_chat.chunks import (
 from omniroute_translator_openai_chat.details import Details
 from omniroute_translator_openai_chat.errors import upstream_error
 from omniroute_translator_openai_chat.extra_content import read_extra
-from omniroute_translator_openai_chat.opening import Opening
+from omniroute_translator_openai_chat.opening import OPEN, Opening
 from omniroute_translator_openai_chat.parts_in import REFUSAL
 from omniroute_translator_openai_chat.usage import usage_of
 from omniroute_translator_openai_chat.wire import (
@@ -71,6 +72,11 @@ HIGH_SURROGATES = ("\ud800", "\udbff")
 def decode_response(body: bytes, new_id: Callable[[], str]) -> ChatResponse:
     """Raises `UpstreamGarbled`, or the error the body reports."""
     answer = read_answer(body)
+    return plain_answer(answer) or folded_answer(answer, len(body), new_id)
+
+
+def folded_answer(answer: Answer, size: int, new_id: Callable[[], str]) -> ChatResponse:
+    """Whatever is in it. `size` in bytes."""
     decoder = ChatDecoder(new_id)
     for choice in answer.choices or ():
         choice.finish_reason = choice.finish_reason or "stop"
@@ -78,8 +84,39 @@ def decode_response(body: bytes, new_id: Callable[[], str]) -> ChatResponse:
             call.index = position  # here every entry is a call of its own, whatever its id
     events = decoder.absorb(answer)
     if not any(choice.message for choice in answer.choices or ()):
-        raise UpstreamGarbled("the upstream's answer holds no message", why=f"{len(body)} bytes of JSON without one")
+        raise UpstreamGarbled("the upstream's answer holds no message", why=f"{size} bytes of JSON without one")
     return fold([*events, *decoder.close()])
+
+
+def plain_answer(answer: Answer) -> ChatResponse | None:
+    """One text and nothing else, as nearly all answers are; None for all others. `folded_answer` makes the same of it, with
+    four times the instructions."""
+    if answer.error is not None or answer.choices is None or len(answer.choices) != 1:
+        return None
+    choice = answer.choices[0]
+    if choice.message is None or choice.delta is not None or has_more_than_text(choice.message):
+        return None
+    text, finish = choice.message.content, FINISH.get(choice.finish_reason or "stop", "stop")
+    if not text or not isinstance(text, str) or finish == "error":
+        return None
+    if text.lstrip().startswith(OPEN) or not is_whole(text):
+        return None
+    return ChatResponse(
+        id=str(answer.id or ""),
+        model=answer.model or "",
+        parts=(TextPart(text=text),),
+        finish_reason=finish,
+        usage=None if answer.usage is None else usage_of(answer.usage),
+    )
+
+
+def is_whole(text: str) -> bool:
+    """Without halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Call:
@@ -233,13 +270,8 @@ class ChatDecoder:
 
     def _mended(self, index: int, text: str) -> str:
         """`text` with halves of surrogate pairs joined; a half that stays alone becomes U+FFFD."""
-        if index not in self._halves:
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                pass
-            else:
-                return text
+        if index not in self._halves and is_whole(text):
+            return text
         text = self._halves.pop(index, "") + text
         if HIGH_SURROGATES[0] <= text[-1] <= HIGH_SURROGATES[1]:
             self._halves[index] = text[-1]

@@ -3,18 +3,22 @@
 from typing import Any
 
 from omniroute.api import Usage
-from omniroute_translator_openai_chat.wire import CompletionDetailsWire, Number, PromptDetailsWire, UsageWire
+from omniroute_translator_openai_chat.wire import Number, UsageWire
 
 
 def usage_of(wire: UsageWire) -> Usage:
-    prompt = wire.prompt_tokens_details or PromptDetailsWire()
-    completion = wire.completion_tokens_details or CompletionDetailsWire()
+    cached, written, thought = wire.prompt_cache_hit_tokens, None, None
+    if (prompt := wire.prompt_tokens_details) is not None:
+        cached = prompt.cached_tokens or cached
+        written = prompt.cache_write_tokens or prompt.cache_creation_tokens
+    if (completion := wire.completion_tokens_details) is not None:
+        thought = completion.reasoning_tokens
     return Usage(
         input_tokens=whole(wire.prompt_tokens),
         output_tokens=whole(wire.completion_tokens),
-        cached_tokens=whole(prompt.cached_tokens or wire.prompt_cache_hit_tokens),
-        cache_write_tokens=whole(prompt.cache_write_tokens or prompt.cache_creation_tokens),
-        reasoning_tokens=whole(completion.reasoning_tokens),
+        cached_tokens=whole(cached) if cached else 0,
+        cache_write_tokens=whole(written) if written else 0,
+        reasoning_tokens=whole(thought) if thought else 0,
     )
 
 

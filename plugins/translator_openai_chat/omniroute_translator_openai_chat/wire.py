@@ -21,13 +21,17 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
+NOTHING = Raw(b"")
+"""In the place of a field that is not there."""
+
+
 class HeadWire(Struct, kw_only=True):
     """What `read_head` needs, with `messages` and `tools` left as they are."""
 
     model: NonEmpty
-    messages: Raw = Raw(b"")
-    tools: Raw = Raw(b"")
-    functions: Raw = Raw(b"")
+    messages: Raw = NOTHING
+    tools: Raw = NOTHING
+    functions: Raw = NOTHING
     stream: bool | None = None
     max_tokens: TokenLimit | None = None
     max_completion_tokens: TokenLimit | None = None
@@ -53,9 +57,9 @@ class RequestWire(HeadWire, kw_only=True):
     safety_identifier: str | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: ReasoningEffort | None = None
-    tool_choice: Raw = Raw(b"")
-    function_call: Raw = Raw(b"")
-    response_format: Raw = Raw(b"")
+    tool_choice: Raw = NOTHING
+    function_call: Raw = NOTHING
+    response_format: Raw = NOTHING
 
 
 # --- request: tools ---------------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ from omniroute.api import (
     fold,
 )
 from omniroute_translator_openai_chat import OpenAIChat
+from omniroute_translator_openai_chat.chunks import read_answer
+from omniroute_translator_openai_chat.response_in import folded_answer, plain_answer
 
 TRANSLATOR = OpenAIChat(now=lambda: 0.0, new_id=lambda: "fresh")
 DONE = Frame(b"[DONE]")
@@ -596,6 +598,70 @@ def test_an_event_called_error_need_not_be_json():
 def test_a_finish_reason_of_error_is_an_error():
     with pytest.raises(UpstreamFailed):
         events_of([chunk({"content": "a"}), chunk(finish="error")])
+
+
+# --- the short way ----------------------------------------------------------------------------------------------------
+
+SAID = st.dictionaries(
+    st.sampled_from(["content", "reasoning", "reasoning_content", "refusal", "tool_calls", "images", "annotations"]),
+    st.sampled_from(
+        [None, "", "hi", " \n", "<think>why</think>so", " <thi", "\ud83d", "\ud83d\ude00", "é\U0001f600", [], {}]
+    ),
+)
+CHOICES = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "message": SAID,
+            "delta": SAID,
+            "finish_reason": st.sampled_from([None, "stop", "length", "odd", "error"]),
+        },
+    ),
+    max_size=2,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"choices": CHOICES},
+        optional={
+            "id": st.sampled_from([None, 7, "a"]),
+            "usage": st.sampled_from([None, USAGE]),
+            "error": st.just("busy"),
+        },
+    )
+)
+def test_an_answer_that_is_plain_says_what_it_says_piece_by_piece(data):
+    body = json.dumps(data).encode()
+    try:
+        plain = plain_answer(read_answer(body))
+    except UpstreamGarbled:
+        return
+    assert plain is None or plain == folded_answer(read_answer(body), len(body), lambda: "fresh")
+
+
+@pytest.mark.parametrize("text", ["Hello", " \n", "a < b", "<thi", "é\U0001f600"])
+@pytest.mark.parametrize("finish", [None, "stop", "length", "content_filter", "tool_calls", "unheard-of"])
+def test_an_answer_that_is_one_text_is_plain(text, finish):
+    body = whole({"content": text, "refusal": None, "tool_calls": []}, finish, usage=USAGE)
+    assert plain_answer(read_answer(body)) == folded_answer(read_answer(body), len(body), lambda: "fresh")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "T", "reasoning": "R"},
+        {"content": "T", "refusal": "no"},
+        {"content": "T", "tool_calls": WHOLE_CALLS},
+        {"content": "\ud83d"},
+        {"content": " <think>R</think>T"},
+        {"content": [{"type": "text", "text": "T"}]},
+    ],
+    ids=["reasoning", "a refusal", "calls", "half a pair", "thoughts in the text", "a list"],
+)
+def test_an_answer_with_anything_else_is_not_plain(message):
+    assert plain_answer(read_answer(whole(message))) is None
 
 
 # --- any interleaving -------------------------------------------------------------------------------------------------

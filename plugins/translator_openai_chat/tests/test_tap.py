@@ -125,6 +125,13 @@ def test_a_whole_answer_that_bends_the_rules_is_not_relayed(message, needs_rewri
     assert OpenAIChat().needs_rewrite(whole(spaced, **message)) is needs_rewrite
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_a_list_is_found_among_texts(place):
+    choices = [{"message": {"role": "assistant", "content": "a"}} for _ in range(3)]
+    choices[place]["message"]["content"] = [{"type": "text", "text": '"content": "a"'}]
+    assert OpenAIChat().needs_rewrite(json.dumps({"choices": choices}).encode())
+
+
 def test_tags_are_seen_however_they_are_spelt():
     body = whole(content="<think>hm</think>a").replace(b"<", b"\\u003c").replace(b">", b"\\u003E")
     assert OpenAIChat().needs_rewrite(body)
