@@ -25,7 +25,7 @@ from omniroute.passport import Passports
 from omniroute.routing import Candidate
 from omniroute.shaping import Shaped
 from omniroute.streaming import Incoming, Passage, Relay, Translation, collect, explode, in_client_names
-from omniroute.transport import read_whole
+from omniroute.transport import read_at_once, read_whole
 
 __all__ = ["Answer", "Answers", "Opened"]
 
@@ -73,42 +73,45 @@ class Answers:
 
         `watch` waits for the first content; where that is not all there is to wait for, it goes on with the idle clock.
         """
+        assert exchange.head is not None
+        facts = candidate.provider.facts
+        envelope = facts.envelope
+        as_it_is = shaped.request is None and envelope is None and not facts.is_quirky
         try:
-            return await self._read(exchange, candidate, shaped, stream, watch)
+            if stream.status != 200:
+                raise await _refusal(stream, candidate)
+            framing = self._framings[candidate.translator.framing]
+            if envelope is not None:
+                framing = Enveloped(framing, envelope)
+            kind = stream.headers.get("content-type", "")
+            if not kind.startswith(framing.content_type):
+                if kind != JSON:
+                    _check_kind(kind)
+                body = read_at_once(stream)
+                if body is None:
+                    body = await _body(stream, watch, exchange.patience.idle_s)
+                if envelope is not None:
+                    body = opened(body, envelope)
+                return self._whole(exchange, candidate, shaped, body, as_it_is=as_it_is)
+            if exchange.head.stream:
+                return await self._open(exchange, candidate, shaped, stream, framing, as_it_is=as_it_is)
+            response = await _gather(stream, framing, candidate.translator, watch, exchange.patience.idle_s)
+            return self._encoded(exchange, candidate, shaped, response)
         except UpstreamError as error:
             in_client_names(error, shaped.outgoing.tool_names)
             raise
 
-    async def _read(
-        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream, watch: Watch
-    ) -> Answer | Opened:
-        assert exchange.head is not None
-        if stream.status != 200:
-            raise await _refusal(stream, candidate)
-        framing = self._framings[candidate.translator.framing]
-        if (envelope := candidate.provider.facts.envelope) is not None:
-            framing = Enveloped(framing, envelope)
-        kind = stream.headers.get("content-type", "")
-        if not kind.startswith(framing.content_type):
-            _check_kind(kind)
-            body = await _body(stream, watch, exchange.patience.idle_s)
-            return self._whole(exchange, candidate, shaped, body)
-        if exchange.head.stream:
-            return await self._open(exchange, candidate, shaped, stream, framing)
-        response = await _gather(stream, framing, candidate.translator, watch, exchange.patience.idle_s)
-        return self._encoded(exchange, candidate, shaped, response)
-
     # --- whole answers ------------------------------------------------------------------------------------------------
 
-    def _whole(self, exchange: Exchange, candidate: Candidate, shaped: Shaped, body: bytes) -> Answer:
+    def _whole(
+        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, body: bytes, *, as_it_is: bool
+    ) -> Answer:
+        """`as_it_is`: the answer may go on so, as far as could be said before it was there."""
         assert exchange.head is not None
         upstream = candidate.translator
-        if (envelope := candidate.provider.facts.envelope) is not None:
-            body = opened(body, envelope)
         if exchange.operation == "count_tokens":
             return Answer(body=exchange.translator.encode_token_count(upstream.decode_token_count(body)), usage=None)
-        as_it_is = shaped.request is None and not exchange.head.stream and not _bends_rules(candidate)
-        if as_it_is and not upstream.needs_rewrite(body):
+        if as_it_is and not exchange.head.stream and not upstream.needs_rewrite(body):
             usage = upstream.decode_usage(body)
             self._passports.look(upstream.dialect, body, candidate.target)
             return Answer(body=body, usage=usage)
@@ -130,12 +133,19 @@ class Answers:
     # --- streams ------------------------------------------------------------------------------------------------------
 
     async def _open(
-        self, exchange: Exchange, candidate: Candidate, shaped: Shaped, stream: UpstreamStream, framing: Framing
+        self,
+        exchange: Exchange,
+        candidate: Candidate,
+        shaped: Shaped,
+        stream: UpstreamStream,
+        framing: Framing,
+        *,
+        as_it_is: bool,
     ) -> Opened:
         """Read up to the first content event; what comes before it is held back."""
         passage: Passage
         relay: Relay | None = None
-        if shaped.request is None and not _bends_rules(candidate):
+        if as_it_is:
             watch = self._passports.watcher(candidate.translator.dialect, candidate.target)
             passage = relay = Relay(framing, candidate.translator.tap(), watch, self._client_framing(exchange))
         else:
@@ -172,12 +182,6 @@ class Answers:
         return self._framings[exchange.translator.stream_framing(exchange.params)]
 
 
-def _bends_rules(candidate: Candidate) -> bool:
-    """Its answers cannot go on as they are."""
-    facts = candidate.provider.facts
-    return facts.is_quirky or facts.envelope is not None
-
-
 async def _refusal(stream: UpstreamStream, candidate: Candidate) -> UpstreamError:
     """What an answer other than 200 means."""
     body = await read_whole(stream, ERROR_BODY_BYTES)
@@ -189,8 +193,6 @@ async def _refusal(stream: UpstreamStream, candidate: Candidate) -> UpstreamErro
 
 def _check_kind(stated: str) -> None:
     """Raises `UnexpectedContentType` for what cannot be an answer: a login page, a captcha, a proxy's apology."""
-    if stated == JSON:
-        return
     kind = stated.partition(";")[0].strip().lower()
     if kind in UNTYPED or kind.endswith(("/json", "+json")):
         return

@@ -1,90 +1,129 @@
-"""A clock on an await: ends it when nothing happened for so long. Cheap to touch, as it is touched per chunk."""
+"""A clock on an await: ends it when nothing happened for so long. Cheap to touch, as it is touched per chunk, and cheap to leave
+in time, as nearly every request does."""
 
 import asyncio
 import math
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+import msgspec
 
 __all__ = ["Watch"]
 
 
-class Watch:
+class Watch(msgspec.Struct, eq=False):
     """`with Watch(seconds) as watch:` raises `TimeoutError` inside the block once `seconds` passed since the last `touch()`.
 
     0 never fires. `pause()` stops the clock until the next `touch()`, `allow(seconds)` goes on with another patience. With
-    `limit_s` the block ends that long after it began, whatever happens in it. One timer is armed at a time and re-armed when
-    it finds that it came too early, so a touch is one store.
+    `limit_s` the block ends that long after it began, whatever happens in it. A touch is one store: the alarm looks for the
+    last one when it rings.
     """
 
-    __slots__ = ("_armed", "_expired", "_last_s", "_limit_s", "_loop", "_seconds", "_task", "_until_s", "limit_reached", "renewed")  # fmt: skip
-
-    def __init__(self, seconds: float, *, limit_s: float = 0.0, task: asyncio.Task[Any] | None = None) -> None:
-        """`task` is the one that will be in the block, where that is known: looking for it is a system call before Python 3.12."""
-        self._task = task
-        self._seconds = seconds
-        self._limit_s = limit_s
-        self._expired = False
-        self._armed: asyncio.TimerHandle | None = None
-        self.limit_reached = False
-        """It was `limit_s` that ended the block."""
-        self.renewed = False
-        """`allow` was called."""
+    seconds: float
+    limit_s: float = 0.0
+    task: asyncio.Task[Any] | None = None
+    """The one that will be in the block, where that is known: looking for it is a system call before Python 3.12."""
+    limit_reached: bool = False
+    """It was `limit_s` that ended the block."""
+    renewed: bool = False
+    """`allow` was called."""
+    expired: bool = False
+    last_s: float | None = None
+    """When it was touched; None while it pauses."""
+    until_s: float = math.inf
+    alarm: "Alarm | None" = None
 
     def __enter__(self) -> Self:
-        task = self._task or asyncio.current_task()
+        task = self.task = self.task or asyncio.current_task()
         assert task is not None
-        self._task = task
-        self._loop = task.get_loop()
-        self._last_s: float | None = self._loop.time()
-        self._until_s = self._last_s + self._limit_s if self._limit_s else math.inf
-        self._arm(self._due_s(self._last_s))
+        loop, alarm = task.get_loop(), Alarm.latest
+        if alarm is None or alarm.loop is not loop:
+            alarm = Alarm.latest = Alarm(loop)
+        self.alarm = alarm
+        now_s = self.last_s = loop.time()
+        if self.limit_s:
+            self.until_s = now_s + self.limit_s
+        alarm.watches.add(self)
+        due_s = self.due_s(now_s)
+        if due_s < alarm.at_s:
+            alarm.set(due_s)
         return self
 
     def touch(self) -> None:
-        self._last_s = self._loop.time()
+        assert self.alarm is not None
+        self.last_s = self.alarm.loop.time()
 
     def pause(self) -> None:
-        self._last_s = None
+        self.last_s = None
 
     def allow(self, seconds: float) -> None:
         """From now on so many seconds may pass between two touches."""
+        assert self.alarm is not None
         self.renewed = True
-        self._seconds = seconds
-        self._last_s = self._loop.time()
-        due_s = self._due_s(self._last_s)
-        if self._armed is None or due_s < self._armed.when():  # else it comes too early, and looks again
-            self._cancel()
-            self._arm(due_s)
+        self.seconds = seconds
+        now_s = self.last_s = self.alarm.loop.time()
+        due_s = self.due_s(now_s)
+        if due_s < self.alarm.at_s:
+            self.alarm.set(due_s)
 
-    def _due_s(self, last_s: float) -> float:
-        return min(last_s + self._seconds, self._until_s) if self._seconds else self._until_s
+    def due_s(self, now_s: float) -> float:
+        """When it fires, unless it is touched before; infinite for never."""
+        if not self.seconds:
+            return self.until_s
+        due_s = (now_s if self.last_s is None else self.last_s) + self.seconds
+        if due_s < self.until_s:  # min() would cost as much as all the rest here
+            return due_s
+        return self.until_s
 
-    def _arm(self, due_s: float) -> None:
-        self._armed = None if due_s == math.inf else self._loop.call_at(due_s, self._look)
-
-    def _cancel(self) -> None:
-        if self._armed is not None:
-            self._armed.cancel()
-
-    def _look(self) -> None:
-        now_s = self._loop.time()
-        due_s = self._due_s(now_s if self._last_s is None else self._last_s)
-        if due_s > now_s:
-            self._arm(due_s)
-            return
-        self._armed = None
-        self._expired = True
-        self.limit_reached = now_s >= self._until_s
-        assert self._task is not None
-        self._task.cancel()
+    def fire(self, now_s: float) -> None:
+        assert self.task is not None
+        self.expired = True
+        self.limit_reached = now_s >= self.until_s
+        self.task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._cancel()
-        assert self._task is not None
-        if self._expired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            said = (
-                f"it took more than {self._limit_s:g} s" if self.limit_reached else f"nothing for {self._seconds:g} s"
-            )
+        assert self.task is not None
+        assert self.alarm is not None
+        self.alarm.watches.discard(self)
+        if self.expired and self.task.uncancel() == 0 and kind is asyncio.CancelledError:
+            said = f"it took more than {self.limit_s:g} s" if self.limit_reached else f"nothing for {self.seconds:g} s"
             raise TimeoutError(said) from error
+
+
+class Alarm:
+    """One timer for all watches of a loop: one of its own for each would be made and cancelled with every request.
+
+    It rings when the first of them may be due, and is set again for the first that is left.
+    """
+
+    __slots__ = ("_timer", "at_s", "loop", "watches")
+
+    latest: ClassVar["Alarm | None"] = None
+    """The one in use: a process has one loop for as long as it serves."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.watches: set[Watch] = set()
+        self.at_s = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, due_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.at_s = due_s
+        self._timer = self.loop.call_at(due_s, self._ring)
+
+    def _ring(self) -> None:
+        self.at_s, self._timer = math.inf, None
+        now_s = self.loop.time()
+        first_s = math.inf
+        for watch in [*self.watches]:
+            due_s = watch.due_s(now_s)
+            if due_s > now_s:
+                first_s = min(first_s, due_s)
+            elif not watch.expired:
+                watch.fire(now_s)
+        if first_s < math.inf:
+            self.set(first_s)

@@ -14,6 +14,8 @@ from omniroute.errors import UpstreamGarbled
 __all__ = ["FRAMINGS", "MAX_FRAME_BYTES", "JsonArray", "Ndjson", "Sse", "WholeJson", "keepalive"]
 
 _BOM = b"\xef\xbb\xbf"
+CR, LF = b"\r\n"
+"""As numbers: to look for a byte that is written as bytes costs ten times as much in a short text."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 """One event may not be longer; a longer one is an upstream gone wrong."""
 
@@ -37,7 +39,7 @@ class SseSplitter:
     def feed(self, data: bytes) -> Sequence[Frame]:
         if self._rest:
             data = self._rest + data
-        has_cr = b"\r" in data
+        has_cr = CR in data
         end = _last_blank_line(data) if has_cr else data.rfind(b"\n\n") + 2
         if end < 2:
             self.complete, self._rest = b"", data
@@ -71,7 +73,7 @@ def _last_blank_line(data: bytes) -> int:
 
 def _parse(block: bytes) -> Frame | None:
     """One event whose lines end in LF; None when it carries no data."""
-    if block.startswith(b"data: ") and b"\n" not in block:  # by far the commonest
+    if block.startswith(b"data: ") and LF not in block:  # by far the commonest
         return Frame(block[6:])
     data: bytes | None = None
     event: str | None = None
@@ -111,7 +113,7 @@ class Sse(Bare):
 
     def encode(self, frame: Frame) -> bytes:
         data = frame.data
-        if b"\n" in data:
+        if LF in data:
             data = data.replace(b"\n", b"\ndata: ")
         if frame.event is None:
             return b"data: %b\n\n" % data

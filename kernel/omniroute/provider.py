@@ -74,8 +74,20 @@ REASONING_REFUSED = re.compile(
     re.IGNORECASE,
 )
 """Said of plain reasoning of earlier turns, which some servers want back and others refuse."""
+MAX_KNOWN = 256
+"""Accounts and paths of which is kept what their requests have in common."""
 KEY_LIKE = re.compile(r"[\w-]*\*{3,}[\w*-]*|(?=[\w-]*\d)[\w-]{16,}")
 """Upstreams name the key they refuse, in part or whole."""
+
+
+class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    account: Account
+    place: CredentialPlace
+    url: str
+    headers: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"_Prepared({self.account.id}, {self.url})"  # headers hold the credential
 
 
 class FactsProvider:
@@ -90,6 +102,9 @@ class FactsProvider:
 
     def __init__(self, facts: ProviderFacts) -> None:
         self.facts = facts
+        own = type(self)
+        self._keeps = own.url is FactsProvider.url and own.credential_headers is FactsProvider.credential_headers
+        self._known: dict[tuple[int, str], _Prepared] = {}
         self._static_headers = {name.lower(): value for name, value in facts.headers.items()}
 
     # --- requests
@@ -122,12 +137,22 @@ class FactsProvider:
         path = operation.stream_path if call.stream and operation.stream_path else operation.path
         if "{model}" in path:
             path = path.replace("{model}", in_path(call.model))
-        headers = {
-            **call.headers,
-            **self._static_headers,
-            **self.credential_headers(call.account, call.credential_place),
-        }
-        return HttpRequest(method=operation.method, url=self.url(call.account, path), headers=headers, body=call.body)
+        account, place = call.account, call.credential_place
+        known = self._known.get((id(account), path))
+        if known is None or known.place is not place:
+            known = self._prepared(account, place, path)
+        headers = {**call.headers, **known.headers}
+        return HttpRequest(method=operation.method, url=known.url, headers=headers, body=call.body)
+
+    def _prepared(self, account: Account, place: CredentialPlace, path: str) -> "_Prepared":
+        """What is the same in each request of an account to a path. Kept, unless a subclass has a way of its own."""
+        headers = {**self._static_headers, **self.credential_headers(account, place)}
+        made = _Prepared(account=account, place=place, url=self.url(account, path), headers=headers)
+        if self._keeps:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[id(account), path] = made  # which holds the account, so that no other has its id
+        return made
 
     def credential_headers(self, account: Account, place: CredentialPlace) -> Mapping[str, str]:
         """The header that carries the account's credential; empty for keyless accounts."""

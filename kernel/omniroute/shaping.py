@@ -37,12 +37,13 @@ def shape(
 ) -> Shaped:
     """Raises `InvalidRequest` for what this candidate's dialect cannot say, `TranslationRefused` for a loss under `strict`."""
     assert exchange.head is not None
-    upstream, model = candidate.translator, candidate.model.id
+    head, upstream, model = exchange.head, candidate.translator, candidate.model.id
+    said = candidate.model.streams or candidate.provider.facts.streams
+    stream = head.stream if said == "asked" else said == "always" and exchange.operation == "chat"
     same = upstream is exchange.translator
-    stream = _streams(exchange, candidate)
     request: ChatRequest | None = None
-    if same and stream == exchange.head.stream and _can_be_relayed(exchange, candidate, passports):
-        body = exchange.body if model == exchange.head.model else upstream.rename_model(exchange.body, model)
+    if same and stream == head.stream and _can_be_relayed(exchange, candidate, passports):
+        body = exchange.body if model == head.model else upstream.rename_model(exchange.body, model)
         outgoing = Outgoing(body=body)
     else:
         request = _request(exchange, candidate, passports)
@@ -59,7 +60,7 @@ def shape(
         headers=_own_headers(exchange, candidate, headers) if same else headers,
         credential_place=candidate.place,
         request_id=exchange.request_id,
-        session=exchange.head.session,
+        session=head.session,
         now_s=time.time(),
     )
     http = candidate.provider.prepare(call)
@@ -77,23 +78,10 @@ def _own_headers(exchange: Exchange, candidate: Candidate, headers: Mapping[str,
     return {**headers, **{name: value for name in forwards if (value := sent.get(name)) is not None}, **own}
 
 
-def _streams(exchange: Exchange, candidate: Candidate) -> bool:
-    """Whether to ask the upstream for a stream, which need not be what the client asked for."""
-    assert exchange.head is not None
-    match candidate.model.streams or candidate.provider.facts.streams:
-        case "always":
-            return exchange.operation == "chat"
-        case "never":
-            return False
-        case _:
-            return exchange.head.stream
-
-
 def _can_be_relayed(exchange: Exchange, candidate: Candidate, passports: Passports) -> bool:
     if exchange.without_signatures or has_carrier(exchange.body, candidate.translator.carrier_marks):
         return False
-    signed = passports.found_in(exchange.translator.dialect, exchange.body)
-    if signed and not passports.all_good(signed, candidate.target):
+    if passports.has_foreign(exchange.translator.dialect, exchange.body, candidate.target):
         return False
     if not candidate.adapts:
         return True

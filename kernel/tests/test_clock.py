@@ -92,3 +92,44 @@ async def test_a_patience_without_end_leaves_the_limit():
     with pytest.raises(TimeoutError, match="more than"), Watch(0.01, limit_s=0.05) as watch:
         watch.allow(0)
         await asyncio.Event().wait()
+
+
+async def test_each_of_many_watches_has_its_own_time():
+    loop = asyncio.get_running_loop()
+
+    async def ended_after(seconds):
+        began = loop.time()
+        with pytest.raises(TimeoutError, match=f"nothing for {seconds:g} s"), Watch(seconds):
+            await asyncio.Event().wait()
+        return loop.time() - began
+
+    patience = [0.05, 0.01, 0.03, 5.0, 0.02]
+    tasks = [asyncio.create_task(ended_after(seconds)) for seconds in patience]
+    tasks.pop(3).cancel()
+    patience.pop(3)
+    for seconds, took_s in zip(patience, await asyncio.gather(*tasks), strict=True):
+        assert seconds * 0.9 <= took_s < 1
+
+
+async def test_watches_share_one_timer_and_those_that_were_left_need_none():
+    with Watch(50), Watch(60) as watch:
+        alarm = watch.alarm
+        assert alarm.watches >= {watch}
+        timer = alarm._timer
+        with Watch(70) as later:
+            assert later.alarm is alarm
+            assert alarm._timer is timer
+    assert not alarm.watches
+    timer.cancel()
+    alarm._ring()
+    assert alarm._timer is None
+
+
+def test_loops_do_not_share_an_alarm():
+    async def silent():
+        with pytest.raises(TimeoutError), Watch(0.01) as watch:
+            await asyncio.Event().wait()
+        return watch.alarm
+
+    first, second = asyncio.run(silent()), asyncio.run(silent())
+    assert first is not second

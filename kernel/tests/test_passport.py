@@ -85,6 +85,9 @@ def test_p07_p08_a_text_is_good_for_those_who_can_read_it(passports, dialect, re
     texts = passports.found_in(dialect, BODIES[dialect])
     assert texts == [b"c2ln"]
     assert {target for target in (HERE, SISTER, ELSEWHERE) if passports.all_good(texts, target)} == readers
+    assert {
+        target for target in (HERE, SISTER, ELSEWHERE) if not passports.has_foreign(dialect, BODIES[dialect], target)
+    } == readers
     asked = ChatRequest(model="m", messages=(Message(role="assistant", parts=(part, TextPart(text="ok"))),))
     kept = {
         target
@@ -111,6 +114,10 @@ def test_p08_of_several_accounts_the_last_one_goes_on(passports):
 
 def test_what_nobody_remembers_goes_through(passports):
     assert passports.all_good([b"unknown"], ELSEWHERE)
+    assert not passports.has_foreign("signing", BODIES["signing"], ELSEWHERE)
+    passports.watcher("signing", HERE)(b'"signature":"known"')
+    assert not passports.has_foreign("signing", BODIES["signing"], ELSEWHERE)
+    assert passports.has_foreign("signing", b'"signature":"known"', ELSEWHERE)
     assert not passports.foreign_to(ELSEWHERE)("signature", "unknown")
     assert passports.any("signature", "unknown")
     assert not passports.any("other", "unknown")

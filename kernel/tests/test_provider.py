@@ -34,7 +34,7 @@ from omniroute.api import (
     UpstreamOperation,
     UpstreamRefused,
 )
-from omniroute.provider import retry_after_s
+from omniroute.provider import MAX_KNOWN, retry_after_s
 from omniroute.testing import check_provider
 
 FACTS = ProviderFacts(name="acme", dialect="openai-chat", base_url="https://api.acme.example/v1")
@@ -392,6 +392,55 @@ def test_a_model_that_would_lead_elsewhere_is_refused(model):
 )
 def test_headers_are_the_calls_then_the_static_then_the_credential(facts, fields, headers):
     assert changed(**facts).prepare(call(**fields)).headers == headers
+
+
+def test_what_is_kept_of_an_account_is_no_others_and_goes_no_further_than_its_path():
+    provider = FactsProvider(FACTS)
+    first = call().account
+    renewed = msgspec.structs.replace(first, credential=Credential(access=Secret("test-key-2")))
+    elsewhere = msgspec.structs.replace(first, base_url="https://eu.acme.example/v1")
+    for _ in range(2):
+        for account, key in ((first, "test-key-1"), (renewed, "test-key-2"), (elsewhere, "test-key-1")):
+            for path in ("chat/completions", "embeddings"):
+                request = provider.prepare(call(account=account, operation=UpstreamOperation(path=path)))
+                assert request.url == f"{account.base_url}/{path}"
+                assert request.headers["authorization"] == f"Bearer {key}"
+    named = provider.prepare(call(account=first, credential_place=CredentialPlace(header="x-key", prefix="")))
+    assert named.headers == {"content-type": "application/json", "x-key": "test-key-1"}
+
+
+def test_a_request_may_be_changed_without_changing_the_next():
+    provider, asked = FactsProvider(FACTS), call()
+    provider.prepare(asked).headers.clear()
+    assert provider.prepare(asked).headers["authorization"] == "Bearer test-key-1"
+
+
+def test_a_way_of_its_own_with_credentials_or_urls_is_asked_each_time():
+    class Signing(FactsProvider):
+        turns = 0
+
+        def credential_headers(self, account, place):
+            self.turns += 1
+            return {"x-turn": str(self.turns)}
+
+    class Wandering(FactsProvider):
+        turns = 0
+
+        def url(self, account, path):
+            self.turns += 1
+            return f"https://{self.turns}.acme.example/{path}"
+
+    signing, wandering, asked = Signing(FACTS), Wandering(FACTS), call()
+    assert [signing.prepare(asked).headers["x-turn"] for _ in range(2)] == ["1", "2"]
+    assert wandering.prepare(asked).url != wandering.prepare(asked).url
+
+
+def test_little_is_kept_of_many_accounts_and_no_credential_is_shown():
+    provider = FactsProvider(FACTS)
+    for _ in range(MAX_KNOWN + 2):
+        provider.prepare(call())
+    assert len(provider._known) == 2
+    assert "test-key" not in repr(provider._known)
 
 
 def test_method_and_body_go_through_as_they_are():

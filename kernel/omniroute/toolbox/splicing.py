@@ -23,4 +23,4 @@ def with_model(body: bytes, model: str) -> bytes | None:
     if found is None:
         return None
     start, end = found.span(1)
-    return b"".join((memoryview(body)[:start], msgspec.json.encode(model), memoryview(body)[end:]))
+    return b"".join((body[:start], msgspec.json.encode(model), memoryview(body)[end:]))

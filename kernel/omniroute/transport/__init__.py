@@ -3,9 +3,9 @@
 from omniroute.contracts import Transport
 from omniroute.transport.deferred import through_aiohttp
 from omniroute.transport.lean import LeanTransport
-from omniroute.transport.reading import read_whole
+from omniroute.transport.reading import read_at_once, read_whole
 
-__all__ = ["LeanTransport", "own_transports", "read_whole"]
+__all__ = ["LeanTransport", "own_transports", "read_at_once", "read_whole"]
 
 
 def own_transports(default: str) -> list[Transport]:

@@ -47,23 +47,30 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Not made by hand but by `loop.create_connection`. One exchange at a time, `ask` begins it."""
 
-    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
-        self.opened_s = self.idle_since_s = loop.time()
-        self.keep_alive_s = float("inf")
-        """What the upstream said in `Keep-Alive: timeout=…`."""
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, *, keep_alive_s: float, max_age_s: float) -> None:
+        """After `keep_alive_s` of idleness, or what the upstream says in `Keep-Alive: timeout=…`, and in any case after
+        `max_age_s`, it serves no further request."""
+        self.idle_since_s = loop.time()
+        self._old_at_s = self.idle_since_s + max_age_s
+        self._keep_alive_s = self._longest_s = keep_alive_s
         self._owner = owner
         self._loop = loop
+        self._body: list[bytes] = []
+        """Of what is being fed to the parser, which calls no code of ours for it: a read may hold hundreds of chunks."""
+        self.on_body = self._body.append
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._answer: LeanStream | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._barren_bytes = 0
         """Since the last byte of a body: heads, chunk extensions, trailers."""
-        self._bodyless = False
         self._busy = False
-        self._sent = True
         self._over = self._keeps = self._until_close = False
         self._is_full = False
+        self._sent = True
+        """False from the first piece of a long body to the last."""
+        self._bodyless = False
+        """The answer to a HEAD, which is the last on its connection."""
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -72,22 +79,27 @@ class Connection(asyncio.Protocol):
 
         Raises `UpstreamError`, and `StaleConnection` when nothing was sent. Cancelled or failed, the connection is closed.
         """
-        answer = LeanStream(self, self._loop)
-        self._answer, self._headers, self._busy = answer, [], True
-        self._barren_bytes = 0
-        self._bodyless = method == "HEAD"
-        self._sent = len(body) <= PIECE_BYTES
+        answer = self._answer = LeanStream(self, self._loop)
+        self._headers, self._barren_bytes = [], 0
+        self._busy = True
         self._over = self._until_close = False
+        if method == "HEAD":
+            self._bodyless = True
+        transport = self._transport
         try:
-            if self._sent:
-                self._transport.writelines((head, body))
+            if len(body) <= PIECE_BYTES:
+                transport.writelines((head, body))
             else:
-                self._transport.write(head)
-            if self._transport.is_closing():
+                transport.write(head)
+                self._sent = False
+            if transport.is_closing():
                 raise StaleConnection
             if not self._sent:
                 await self._upload(answer, memoryview(body))
-            await answer.head()
+            while not answer.status:
+                if answer.error is not None:
+                    raise answer.error
+                await answer.changed()
         except BaseException:
             answer.close()
             raise
@@ -103,9 +115,13 @@ class Connection(asyncio.Protocol):
                 await answer.changed()
         self._sent = True
 
-    @property
-    def is_open(self) -> bool:
-        return not self._transport.is_closing()
+    def may_serve(self, now_s: float) -> bool:
+        """It is neither closed nor past its time."""
+        return (
+            now_s - self.idle_since_s < self._keep_alive_s
+            and now_s < self._old_at_s
+            and not self._transport.is_closing()
+        )
 
     def fileno(self) -> int:
         number: int = self._transport.get_extra_info("socket").fileno()
@@ -165,23 +181,34 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             self._keeps = False
             if not self._over:
+                answer.unread += self._body
                 self._refuse(str(error), error)
         if self._over:
+            self._body.clear()  # of more than was asked for
             self._finish(answer)
+        elif self._body:
+            self._hand_over(answer)
+            if answer.unread_bytes > HIGH_WATER_BYTES:
+                answer.paused = True
+                self._transport.pause_reading()
         elif self._barren_bytes > MAX_HEAD_BYTES:
             self._refuse("its head, or its framing, is too long")
-        elif answer.unread_bytes > HIGH_WATER_BYTES:
-            answer.paused = True
-            self._transport.pause_reading()
         answer.wake()
+
+    def _hand_over(self, answer: LeanStream) -> None:
+        data = b"".join(self._body)  # one piece is not copied
+        self._body.clear()
+        self._barren_bytes = 0
+        answer.unread.append(data)
+        answer.unread_bytes += len(data)
 
     def _finish(self, answer: LeanStream) -> None:
         """The whole answer is here, though perhaps not taken yet."""
         if self._answer is None:  # refused
             return
         self._answer = None
-        answer.finish()
-        if self._keeps and self._sent and self.is_open:
+        answer.ended, answer.connection = True, None
+        if self._keeps and self._sent and not self._transport.is_closing():
             self._busy, self.idle_since_s = False, self._loop.time()
             self._owner.freed(self)
         else:
@@ -213,12 +240,12 @@ class Connection(asyncio.Protocol):
             if status == 101:
                 self._refuse("it switched to a protocol that nobody asked for")
             return
-        if len(self._headers) > MAX_HEADERS or self._has_long_head():
+        if len(self._headers) > MAX_HEADERS or (self._barren_bytes > MAX_HEAD_BYTES and self._has_long_head()):
             self._refuse("it has too many headers or too long ones")
             return
-        headers = {
-            name.decode("latin-1").lower(): value.decode("utf-8", "surrogateescape") for name, value in self._headers
-        }
+        headers: dict[str, str] = {}
+        for name, value in self._headers:  # no comprehension: before Python 3.12 that is a call
+            headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
         self._keeps = self._parser.should_keep_alive()
         if "transfer-encoding" in headers:
             said = [value.lower() for name, value in self._headers if name.lower() == b"transfer-encoding"]
@@ -228,7 +255,7 @@ class Connection(asyncio.Protocol):
         elif "content-length" not in headers:
             self._until_close = True
         if "keep-alive" in headers:
-            self.keep_alive_s = _said_timeout_s(headers["keep-alive"])
+            self._keep_alive_s = min(self._longest_s, _said_timeout_s(headers["keep-alive"]) - 1.0)
         if "content-encoding" in headers:
             answer.inflater = inflater(headers["content-encoding"])
         answer.status, answer.headers = status, headers
@@ -236,17 +263,14 @@ class Connection(asyncio.Protocol):
             self._over, self._keeps = True, False
 
     def _has_long_head(self) -> bool:
-        if self._barren_bytes <= MAX_HEAD_BYTES:
-            return False  # with everything that came so far
+        """Asked only where all that came is too long, of which the head may be a part."""
         return sum(len(name) + len(value) for name, value in self._headers) > MAX_HEAD_BYTES
 
-    def on_body(self, data: bytes) -> None:
-        self._barren_bytes = 0
-        if self._answer is not None and not self._over:
-            self._answer.take_in(data)
-
     def on_message_complete(self) -> None:
-        if self._answer is not None and self._answer.status:  # else it was a 1xx
+        answer = self._answer
+        if answer is not None and answer.status and not self._over:  # else it was a 1xx, or is more than was asked for
+            answer.unread += self._body  # uncounted, as nothing more comes
+            self._body.clear()
             self._over = True
 
 

@@ -27,6 +27,7 @@ SURELY_OPEN_S = 1.0
 """A connection that was idle for longer is looked at before it is used; nobody closes one sooner without saying so."""
 SWEEP_S = 5.0
 URLS_KEPT = 1024
+HEADS_KEPT = 1024
 NO_CONTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_HEADERS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 """The transport's to say."""
@@ -48,8 +49,9 @@ class Origin:
     def take(self, now_s: float) -> Connection | None:
         while self.idle:
             connection = self.idle.pop()
-            was_busy_lately = now_s - connection.idle_since_s < SURELY_OPEN_S
-            if self._transport.may_serve(connection, now_s) and (was_busy_lately or _is_quiet(connection.fileno())):
+            if connection.may_serve(now_s) and (
+                now_s - connection.idle_since_s < SURELY_OPEN_S or _is_quiet(connection.fileno())
+            ):
                 return connection
             connection.abort()
         return None
@@ -99,6 +101,8 @@ class LeanTransport:
         self._dialer = Dialer(tls, resolve)
         self._origins: dict[tuple[str, str, int], Origin] = {}
         self._places: dict[str, tuple[Origin, str]] = {}
+        self._heads: dict[tuple[object, ...], tuple[Origin, bytes]] = {}
+        """By URL, method and headers: requests of one candidate differ in their length alone."""
         self._open: set[Connection] = set()
         self._all_gone: asyncio.Future[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -111,8 +115,13 @@ class LeanTransport:
     async def send(self, request: HttpRequest, *, connect_timeout_s: float | None = None) -> UpstreamStream:
         if request.proxy is not None:
             return await self._proxied.send(request, connect_timeout_s=connect_timeout_s)
-        origin, lines = self._places.get(request.url) or self._place(request.url)
-        head = _head(request, lines)
+        known = (request.url, request.method, *request.headers.items())
+        origin, head = self._heads.get(known) or self._head(request, known)
+        body = request.body
+        if body or request.method not in NO_CONTENT:
+            head = b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
+        else:
+            head += b"\r\n"
         while True:
             if self._slots is not None:
                 await self._slots.acquire()
@@ -121,7 +130,7 @@ class LeanTransport:
             if connection is None:
                 connection = await self._connected(origin, connect_timeout_s)
             try:
-                return await connection.ask(request.method, head, request.body)
+                return await connection.ask(request.method, head, body)
             except StaleConnection as error:  # nothing was sent; the slot is free again
                 if is_fresh:
                     raise UpstreamFailed(NO_ANSWER, why="the connection was closed") from error
@@ -140,7 +149,7 @@ class LeanTransport:
     # --- connections --------------------------------------------------------------------------------------------------
 
     async def _connected(self, origin: Origin, timeout_s: float | None) -> Connection:
-        connection = Connection(origin, self._loop)
+        connection = Connection(origin, self._loop, keep_alive_s=self._keep_alive_s, max_age_s=self._max_age_s)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._dialer.dial(origin.host, origin.port, is_tls=origin.is_tls, protocol=connection)
@@ -154,14 +163,6 @@ class LeanTransport:
                 raise unreachable(error) from error
             raise
         return connection
-
-    def may_serve(self, connection: Connection, now_s: float) -> bool:
-        allowed_s = min(self._keep_alive_s, connection.keep_alive_s - 1.0)
-        return (
-            connection.is_open
-            and now_s - connection.idle_since_s < allowed_s
-            and now_s - connection.opened_s < self._max_age_s
-        )
 
     def opened(self, connection: Connection) -> None:
         self._open.add(connection)
@@ -183,12 +184,28 @@ class LeanTransport:
         now_s = self._loop.time()
         for origin in self._origins.values():
             for connection in list(origin.idle):
-                if not self.may_serve(connection, now_s):
+                if not connection.may_serve(now_s):
                     connection.abort()
         is_needed = any(origin.idle for origin in self._origins.values())
         self._sweep = self._loop.call_later(SWEEP_S, self._sweep_idle) if is_needed else None
 
-    # --- URLs ---------------------------------------------------------------------------------------------------------
+    # --- heads --------------------------------------------------------------------------------------------------------
+
+    def _head(self, request: HttpRequest, known: tuple[object, ...]) -> tuple[Origin, bytes]:
+        """Where a request leads, and its head but for the length. Remembered as `known`.
+
+        Raises `UpstreamUnreachable` for headers that would be read as more than they are.
+        """
+        origin, lines_of_url = self._places.get(request.url) or self._place(request.url)
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in OWN_HEADERS}
+        lines = [f"{request.method} {lines_of_url}", *[f"{name}: {value}" for name, value in headers.items()]]
+        text = "\n".join(lines)
+        if text.count("\n") != len(lines) or "\r" in text or "\0" in text:  # the first entry is two lines
+            raise UpstreamUnreachable(NOT_SENT, why="one of its headers holds a line break")
+        if len(self._heads) >= HEADS_KEPT:
+            self._heads.clear()
+        found = self._heads[known] = origin, f"{text}\n".replace("\n", "\r\n").encode()
+        return found
 
     def _place(self, url: str) -> tuple[Origin, str]:
         """Where a URL leads, and the lines of a request's head that it decides. Remembered, for there are few."""
@@ -209,20 +226,6 @@ class LeanTransport:
             self._places.clear()
         place = self._places[url] = self._origins[key], f"{target} HTTP/1.1\nhost: {said}"
         return place
-
-
-def _head(request: HttpRequest, lines_of_url: str) -> bytes:
-    """Raises `UpstreamUnreachable` for headers that would be read as more than they are."""
-    headers = request.headers
-    if not OWN_HEADERS.isdisjoint(map(str.lower, headers)):
-        headers = {name: value for name, value in headers.items() if name.lower() not in OWN_HEADERS}
-    lines = [f"{request.method} {lines_of_url}", *[f"{name}: {value}" for name, value in headers.items()]]
-    if request.body or request.method not in NO_CONTENT:
-        lines.append(f"content-length: {len(request.body)}")
-    text = "\n".join(lines)
-    if text.count("\n") != len(lines) or "\r" in text or "\0" in text:  # the first entry is two lines
-        raise UpstreamUnreachable(NOT_SENT, why="one of its headers holds a line break")
-    return f"{text}\n\n".replace("\n", "\r\n").encode()
 
 
 def _is_quiet(fileno: int) -> bool:

@@ -1,8 +1,14 @@
 """Reading an answer whole."""
 
 from omniroute.contracts import UpstreamStream
+from omniroute.transport.stream import LeanStream
 
-__all__ = ["read_whole"]
+__all__ = ["read_at_once", "read_whole"]
+
+
+def read_at_once(stream: UpstreamStream) -> bytes | None:
+    """The body, where all of it came with the head and nobody has to wait for it; None: it must be read in pieces."""
+    return stream.rest() if isinstance(stream, LeanStream) else None
 
 
 async def read_whole(stream: UpstreamStream, limit_bytes: int) -> bytes:

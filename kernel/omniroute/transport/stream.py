@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from omniroute.errors import UpstreamError
 from omniroute.transport.inflating import Inflater
@@ -13,99 +15,94 @@ if TYPE_CHECKING:
 __all__ = ["LeanStream"]
 
 
-class LeanStream:
+class LeanStream(msgspec.Struct, eq=False):
     """One answer. Its connection is free again when the last byte has come, and closed when nobody wants that byte."""
 
-    __slots__ = (
-        "_connection",
-        "_error",
-        "_loop",
-        "_parts",
-        "_waiter",
-        "ended",
-        "headers",
-        "inflater",
-        "paused",
-        "status",
-        "unread_bytes",
-    )
+    connection: "Connection | None"
+    """None as soon as nothing more will come from it."""
+    loop: asyncio.AbstractEventLoop
+    status: int = 0
+    headers: Mapping[str, str] = {}
+    inflater: Inflater | None = None
+    ended: bool = False
+    """Nothing more will come: the answer is complete, or has failed."""
+    error: UpstreamError | None = None
+    paused: bool = False
+    unread: list[bytes] = []
+    unread_bytes: int = 0
+    waiter: asyncio.Future[None] | None = None
 
-    def __init__(self, connection: "Connection", loop: asyncio.AbstractEventLoop) -> None:
-        self.status = 0
-        self.headers: Mapping[str, str] = {}
-        self.inflater: Inflater | None = None
-        self.ended = False
-        """Nothing more will come: the answer is complete, or has failed."""
-        self.paused = False
-        self.unread_bytes = 0
-        self._connection: Connection | None = connection
-        self._loop = loop
-        self._parts: list[bytes] = []
-        self._error: UpstreamError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+    def __repr__(self) -> str:
+        return f"LeanStream({self.status})"  # what it holds is between client and upstream
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """What has come since the last time, in one piece; what came before a failure comes before its error."""
+        return self if self.inflater is None else self._inflated(self.inflater)
+
+    def rest(self) -> bytes | None:
+        """What was not taken yet, if nothing more will come; None where that must be waited for, or has failed."""
+        if not self.ended or self.error is not None or self.inflater is not None:
+            return None
+        data = b"".join(self.unread)  # one piece is not copied
+        self.unread.clear()
+        return data
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.abort()
+
+    # --- reading: an iterator by itself, for an async generator costs every answer an entry in the loop's books
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.unread:
+            if self.error is not None:
+                raise self.error
+            if self.ended:
+                raise StopAsyncIteration
+            try:
+                await self.changed()
+            except BaseException:
+                self.close()
+                raise
+        return self._taken()
+
+    async def _inflated(self, inflater: Inflater) -> AsyncIterator[bytes]:
         try:
-            while True:
-                if self._parts:
-                    data = self._taken()
-                    if self.inflater is None:
-                        yield data
-                    else:
-                        for piece in self.inflater.feed(data):
-                            yield piece
-                elif not self.ended:
-                    await self.changed()
-                elif self._error is not None:
-                    raise self._error
-                else:
-                    break
-            if self.inflater is not None:
-                self.inflater.close()
+            async for data in self:
+                for piece in inflater.feed(data):
+                    yield piece
+            inflater.close()
         finally:
             self.close()
 
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
+    def _taken(self) -> bytes:
+        data = b"".join(self.unread)
+        self.unread.clear()
+        self.unread_bytes = 0
+        if self.paused and self.connection is not None:
+            self.paused = False
+            self.connection.resume()
+        return data
 
     # --- for the connection
 
-    async def head(self) -> None:
-        while not self.status and not self.ended:
-            await self.changed()
-        if not self.status and self._error is not None:
-            raise self._error
-
-    async def changed(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def changed(self) -> asyncio.Future[None]:
+        """Done with the next news. Whoever is cancelled while he waits for it closes the stream."""
+        self.waiter = waiter = self.loop.create_future()
+        return waiter
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def take_in(self, data: bytes) -> None:
-        self._parts.append(data)
-        self.unread_bytes += len(data)
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
     def finish(self) -> None:
-        self.ended, self._connection = True, None
+        self.ended, self.connection = True, None
 
     def fail(self, error: UpstreamError, cause: BaseException | None) -> None:
         error.__cause__ = cause
-        self._error = error
+        self.error = error
         self.finish()
         self.wake()
-
-    def _taken(self) -> bytes:
-        parts, self._parts = self._parts, []
-        self.unread_bytes = 0
-        if self.paused and self._connection is not None:
-            self.paused = False
-            self._connection.resume()
-        return parts[0] if len(parts) == 1 else b"".join(parts)

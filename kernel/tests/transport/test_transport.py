@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from omniroute.api import HttpRequest
+from omniroute.api import HttpRequest, UpstreamFailed
 from omniroute.transport import read_whole
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Thing: a\r\n\r\n{}"
@@ -158,6 +158,22 @@ async def test_an_answer_may_be_cut_anywhere(transport, serve, form):
         for _ in cuts:
             got = await asked(transport, server.url)
             assert (got[0], got[2]) == (status, body)
+
+
+async def test_an_answer_that_breaks_off_is_not_whole_because_one_before_it_had_no_body(transport, serve):
+    cut = HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhal"
+    turns = iter([b"HTTP/1.1 204 No Content\r\n\r\n", cut])
+
+    async def script(head, body, writer, reader):
+        writer.write(data := next(turns))
+        if data is cut:
+            writer.close()
+
+    async with serve(script) as server:
+        assert (await asked(transport, server.url))[0] == 204
+        with pytest.raises(UpstreamFailed, match="mid-answer"):
+            await asked(transport, server.url)
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize("closing", [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"])

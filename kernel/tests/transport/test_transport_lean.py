@@ -10,10 +10,11 @@ import zlib
 import pytest
 
 from omniroute.api import HttpRequest, UpstreamFailed, UpstreamUnreachable
-from omniroute.transport import LeanTransport, own_transports, read_whole
+from omniroute.transport import LeanTransport, own_transports, read_at_once, read_whole
 from omniroute.transport.connection import HIGH_WATER_BYTES
 from omniroute.transport.dialing import Dialer
 from omniroute.transport.inflating import STEP_BYTES, inflater
+from omniroute.transport.lean import HEADS_KEPT
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 OK = HEAD + b"Content-Length: 2\r\n\r\n{}"
@@ -143,6 +144,89 @@ async def test_what_came_in_one_read_comes_in_one_piece(lean, serve, reply):
     async with serve(reply(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")) as server:
         stream = await lean.send(HttpRequest(url=server.url))
         assert [piece async for piece in stream.chunks()] == [b"".join(b"%03d" % number for number in range(100))]
+
+
+async def test_what_came_with_its_head_is_there_at_once_and_nothing_else_is(lean, serve):
+    forms = {
+        b"whole": OK,
+        b"empty": HEAD + b"Content-Length: 0\r\n\r\n",
+        b"half": HEAD + b"Content-Length: 3\r\n\r\n{}",
+        b"zipped": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        b"until close": HEAD + b"\r\n{}",
+    }
+
+    async def script(head, body, writer, reader):
+        writer.write(forms[body])
+
+    async with serve(script) as server:
+        found = {}
+        for form in forms:
+            stream = await lean.send(HttpRequest(url=server.url, body=form))
+            found[form] = read_at_once(stream)
+            stream.close()
+    assert found == {b"whole": b"{}", b"empty": b"", b"half": None, b"zipped": None, b"until close": None}
+
+
+async def test_what_broke_off_is_not_there_at_once(lean, serve, reply):
+    async with serve(reply(HEAD + b"Content-Length: 3\r\n\r\n{}", close=True)) as server:
+        stream = await lean.send(HttpRequest(url=server.url))
+        while not stream.ended:
+            await asyncio.sleep(0)
+        assert read_at_once(stream) is None
+        with pytest.raises(UpstreamFailed, match="mid-answer"):
+            await read_whole(stream, 100)
+
+
+async def test_whoever_is_cancelled_while_he_reads_closes_the_connection(lean, serve, reply):
+    async with serve(reply(HEAD + b"Content-Length: 3\r\n\r\n{}")) as server:
+        chunks = (await lean.send(HttpRequest(url=server.url))).chunks()
+        assert await anext(chunks) == b"{}"
+        reading = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await server.until_closed()
+
+
+async def test_a_head_that_is_remembered_has_each_requests_own_length_method_and_headers(opened, serve):
+    transport, heads = await opened(LeanTransport()), []
+
+    async def script(head, body, writer, reader):
+        heads.append((head, body))
+        writer.write(OK)
+
+    requests = [
+        {"body": b"{}"},
+        {"body": b"{}  "},
+        {"headers": {"x-a": "1"}, "body": b"{}"},
+        {"headers": {"x-a": "2"}, "body": b"{}"},
+        {"method": "GET"},
+        {"method": "GET", "body": b"{}"},
+        {"method": "POST"},
+    ]
+    async with serve(script) as server:
+        for request in requests * 2:
+            assert await ask(transport, server.url, **request) == b"{}"
+    assert heads[: len(requests)] == heads[len(requests) :]
+    for (head, body), request in zip(heads, requests * 2, strict=True):
+        lines = head.decode().split("\r\n")
+        sent = request.get("body", b"")
+        assert body == sent
+        assert lines[0] == f"{request.get('method', 'POST')} / HTTP/1.1"
+        assert [line for line in lines if line.startswith("x-a")] == [
+            f"{name}: {value}" for name, value in request.get("headers", {}).items()
+        ]
+        length = [] if request == {"method": "GET"} else [f"content-length: {len(sent)}"]
+        assert [line for line in lines if line.startswith("content-length")] == length
+
+
+async def test_few_heads_are_remembered(lean, serve, reply):
+    async with serve(reply(OK)) as server:
+        for number in range(HEADS_KEPT + 2):
+            lean._head(HttpRequest(url=server.url), (number,))
+        assert len(lean._heads) == 2
+        assert await ask(lean, server.url) == b"{}"
 
 
 async def test_what_came_before_a_failure_comes_before_its_error(lean, serve, reply):
