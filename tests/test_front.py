@@ -3,14 +3,17 @@
 import asyncio
 import gc
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from litestar import Litestar, asgi
 
 from omniroute import settings
-from omniroute.app import build_app, direct_handlers
+from omniroute.app import build_app, direct_endpoints
 from omniroute.gateway import Gateway
+from omniroute.ingress import POST
 from omniroute.server.messages import LEAVING
 
 KEY = "test-client-key-0001"
@@ -28,12 +31,12 @@ async def gateway(tmp_path):
     await opened.close()
 
 
-async def ask(front: Any, path: str) -> int:
+async def ask(front: Any, path: str, hosts: Sequence[bytes] = (b"127.0.0.1",)) -> int:
     """The status of the answer to one question."""
     scope = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
         "scheme": "http", "root_path": "", "path": path, "raw_path": path.encode(), "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + KEY.encode()),
+        "headers": [*((b"host", host) for host in hosts), (b"authorization", b"Bearer " + KEY.encode()),
                     (b"content-type", b"application/json")],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {}, "extensions": {LEAVING: lambda on_leave: None},
     }  # fmt: skip
@@ -59,23 +62,43 @@ async def test_every_plain_path_of_the_model_api_is_reached_directly(gateway):
     assert await ask(front, "/v1/nothing") == 404
 
 
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        ([], 400),
+        ([b"localhost"], 200),
+        ([b"evil.example"], 421),
+        ([b"evil.example", b"localhost"], 400),
+        ([b"localhost"] * 2, 400),
+    ],
+)
+async def test_a_request_names_one_host_and_that_is_ours(gateway, hosts, status):
+    assert await ask(build_app(gateway), "/v1/chat/completions", hosts) == status
+
+
 async def handler(scope: Any, receive: Any, send: Any) -> None:
     del scope, receive, send
 
 
+async def endpoint(scope: Any, receive: Any, send: Any, found: Any) -> None:
+    del scope, receive, send, found
+
+
 def test_what_litestar_stands_before_is_left_to_it():
-    client: dict[str, Any] = {"opt": {"access": "client"}, "copy_scope": False}
+    client: dict[str, Any] = {"opt": {"access": "client", POST: endpoint}, "copy_scope": False}
     app = Litestar(
         [
             asgi("/plain", **client)(handler),
             asgi("/guarded", **client, guards=[lambda connection, route: None])(handler),
             asgi("/mount", **client, is_mount=True)(handler),
-            asgi("/managed", **client | {"opt": {"access": "management"}})(handler),
+            asgi("/managed", **client | {"opt": {"access": "management", POST: endpoint}})(handler),
+            asgi("/got", **client | {"opt": {"access": "client", POST: None}})(handler),
+            asgi("/other", **client | {"opt": {"access": "client"}})(handler),
         ],
         openapi_config=None,
         logging_config=None,
     )
-    assert direct_handlers(app) == {"/plain": handler}
+    assert direct_endpoints(app) == {"/plain": endpoint}
 
 
 async def test_a_whole_request_leaves_nothing_to_the_garbage_collector(gateway):

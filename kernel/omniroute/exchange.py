@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import msgspec
+
 from omniroute.contracts import (
     AttemptRecord,
     Headers,
@@ -37,115 +39,67 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 
-class Exchange:
+class Exchange(msgspec.Struct, kw_only=True, eq=False):
     """Mutable, one per request, never kept beyond it. Everything the request record needs ends up here."""
 
-    __slots__ = (
-        "_request",
-        "_send",
-        "_sent_s",
-        "admission",
-        "attempts",
-        "body",
-        "client_gone",
-        "error",
-        "fault",
-        "finished",
-        "first_content_s",
-        "following",
-        "head",
-        "headers",
-        "loss_policy",
-        "losses",
-        "operation",
-        "outcome",
-        "params",
-        "patience",
-        "permit",
-        "pinned",
-        "principal",
-        "relayed",
-        "request_id",
-        "response_bytes",
-        "route",
-        "running",
-        "sending",
-        "served_by",
-        "started",
-        "started_at_s",
-        "started_s",
-        "status",
-        "task",
-        "translator",
-        "usage",
-        "visit",
-        "without_signatures",
-    )
+    translator: Translator
+    """Of the client's dialect."""
+    operation: Operation
+    params: Mapping[str, str]
+    headers: Headers
+    request_id: str
+    client: Send
+    """Takes the answer's messages."""
+    fault: GatewayError | None = None
+    """What is wrong with how the request was sent: it is refused before anything else."""
+    body: bytes = b""
+    head: RequestHead | None = None
+    principal: Principal | None = None
+    admission: "Admission | None" = None
+    """Room it has taken at the gates of its key and of the gateway."""
+    permit: "Pass | None" = None
+    """Room it has taken at the account that is asked."""
+    started_s: float = msgspec.field(default_factory=time.perf_counter)
+    started_at_s: float = msgspec.field(default_factory=lambda: time.time())  # noqa: PLW0108 - a clock may take its place
+    task: asyncio.Task[Any] | None = None
+    """In which it is answered, once its body is here."""
+    client_gone: bool = False
+    attempts: list[AttemptRecord] = []
+    route: Route | None = None
+    served_by: Candidate | None = None
+    following: "Following | None" = None
+    """What its conversation means for where it goes."""
+    pinned: tuple[str, str] | None = None
+    """Provider and account that alone keep what it goes on from."""
+    running: Running | None = None
+    """The last attempt that was sent."""
+    visit: "Visit | None" = None
+    """To the upstream whose stream is being passed on: to be told how it ended."""
+    relayed: bool = False
+    losses: tuple[Loss, ...] = ()
+    loss_policy: LossPolicy = "allow"
+    without_signatures: bool = False
+    """An upstream could not read an echoed signature: none is sent any more."""
+    patience: Patience = Patience()
+    """With the upstream that is asked."""
+    usage: Usage | None = None
+    first_content_s: float | None = None
+    outcome: Literal["ok", "error", "client_closed"] = "error"
+    error: str | None = None
+    status: int = 0
+    response_bytes: int = 0
+    started: bool = False
+    """The response's head has been sent."""
+    finished: bool = False
+    """So has its last byte."""
+    sending: bool = False
+    """Something is being sent; it may have to wait for the client to read."""
+    _sent_s: float | None = None
+    """When something last was; None: nothing has been yet."""
+    _request: ChatRequest | None = None
 
-    def __init__(
-        self,
-        *,
-        translator: Translator,
-        operation: Operation,
-        params: Mapping[str, str],
-        headers: Headers,
-        request_id: str,
-        send: Send,
-        fault: GatewayError | None = None,
-    ) -> None:
-        self.translator = translator
-        """Of the client's dialect."""
-        self.operation = operation
-        self.params = params
-        self.headers = headers
-        self.request_id = request_id
-        self.fault = fault
-        """What is wrong with how the request was sent: it is refused before anything else."""
-        self.body = b""
-        self.head: RequestHead | None = None
-        self.principal: Principal | None = None
-        self.admission: Admission | None = None
-        """Room it has taken at the gates of its key and of the gateway."""
-        self.permit: Pass | None = None
-        """Room it has taken at the account that is asked."""
-        self.started_s = time.perf_counter()
-        self.started_at_s = time.time()
-        self.task: asyncio.Task[Any] | None = None
-        """In which it is answered, once its body is here."""
-        self.client_gone = False
-        self.attempts: list[AttemptRecord] = []
-        self.route: Route | None = None
-        self.served_by: Candidate | None = None
-        self.following: Following | None = None
-        """What its conversation means for where it goes."""
-        self.pinned: tuple[str, str] | None = None
-        """Provider and account that alone keep what it goes on from."""
-        self.running: Running | None = None
-        """The last attempt that was sent."""
-        self.visit: Visit | None = None
-        """To the upstream whose stream is being passed on: to be told how it ended."""
-        self.relayed = False
-        self.losses: tuple[Loss, ...] = ()
-        self.loss_policy: LossPolicy = "allow"
-        self.without_signatures = False
-        """An upstream could not read an echoed signature: none is sent any more."""
-        self.patience = Patience()
-        """With the upstream that is asked."""
-        self.usage: Usage | None = None
-        self.first_content_s: float | None = None
-        self.outcome: Literal["ok", "error", "client_closed"] = "error"
-        self.error: str | None = None
-        self.status = 0
-        self.response_bytes = 0
-        self.started = False
-        """The response's head has been sent."""
-        self.finished = False
-        """So has its last byte."""
-        self.sending = False
-        """Something is being sent; it may have to wait for the client to read."""
-        self._sent_s = self.started_s
-        self._request: ChatRequest | None = None
-        self._send = send
+    def __repr__(self) -> str:
+        return f"Exchange({self.request_id})"  # what else it holds is the client's
 
     @property
     def elapsed_s(self) -> float:
@@ -154,7 +108,7 @@ class Exchange:
     @property
     def quiet_s(self) -> float:
         """Since something was last sent, or since the request came."""
-        return time.perf_counter() - self._sent_s
+        return time.perf_counter() - (self.started_s if self._sent_s is None else self._sent_s)
 
     def request(self) -> ChatRequest:
         """The body decoded, once. Raises `InvalidRequest`."""
@@ -170,6 +124,8 @@ class Exchange:
 
     def release(self) -> None:
         """It is over: hand back the room it has taken. What it has used is known now as well as it will ever be."""
+        if self.permit is None and self.admission is None:
+            return
         usage = self.usage
         used = 0 if usage is None and self.status >= 400 else None
         if usage is not None:
@@ -181,23 +137,23 @@ class Exchange:
 
     def watch(self, see: Callable[[Any], None]) -> None:
         """Have `see` shown every message that is sent from now on, once it is."""
-        send = self._send
+        client = self.client
 
         async def shown(message: Any) -> None:
-            await send(message)
+            await client(message)
             see(message)
 
-        self._send = shown
+        self.client = shown
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
     async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, is_final: bool = True) -> None:
         """Send the head. What is not final yet says nothing of who answers: a header cannot be taken back."""
-        sent: RawHeaders = [(b"x-request-id", self.request_id.encode("latin-1")), *headers]
+        sent: RawHeaders = [(b"x-request-id", self.request_id.encode()), *headers]
         sent += self._route_headers(is_final=is_final)
         self.sending = True
         try:
-            await self._send({"type": "http.response.start", "status": status, "headers": sent})
+            await self.client({"type": "http.response.start", "status": status, "headers": sent})
         finally:
             self.sending = False
         self.status, self.started = status, True
@@ -206,7 +162,7 @@ class Exchange:
         """Returns when the client's connection has room again."""
         self.sending = True
         try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            await self.client({"type": "http.response.body", "body": data, "more_body": more})
         finally:
             self.sending = False
         self.response_bytes += len(data)
@@ -238,7 +194,10 @@ class Exchange:
             headers.append((b"x-omniroute-provider", _header_text(self.served_by.target.provider)))
             headers.append((b"x-omniroute-model", _header_text(self.served_by.target.model)))
         if self.attempts:
-            headers.append((b"x-omniroute-attempts", str(sum(attempt.sent for attempt in self.attempts)).encode()))
+            sent = 0
+            for attempt in self.attempts:
+                sent += attempt.sent
+            headers.append((b"x-omniroute-attempts", str(sent).encode()))
         if self.losses:
             headers.append((b"x-omniroute-loss", _header_text(loss_header(self.losses))))
         return headers
@@ -246,9 +205,13 @@ class Exchange:
     # --- the record ---------------------------------------------------------------------------------------------------
 
     def record(self) -> RequestRecord:
-        served, head, principal = self.served_by, self.head, self.principal
+        served, head, principal, headers = self.served_by, self.head, self.principal, self.headers
+        target = served.target if served else None
+        id_ = self.request_id
+        if id_ == headers.get("x-request-id"):  # nothing says that a client chooses one only once
+            id_ = new_ulid(clock=lambda: self.started_at_s)
         return RequestRecord(
-            id=self._record_id(),
+            id=id_,
             request_id=self.request_id,
             started_at_s=self.started_at_s,
             dialect=self.translator.dialect,
@@ -257,30 +220,24 @@ class Exchange:
             key_name=principal.name if principal else "",
             requested_model=head.model if head else "",
             status=self.status,
-            stream=bool(head and head.stream),
+            stream=head.stream if head else False,
             outcome=self.outcome,
             error=self.error,
-            provider=served.target.provider if served else None,
-            model=served.target.model if served else None,
-            account=served.target.account if served else None,
+            provider=target.provider if target else None,
+            model=target.model if target else None,
+            account=target.account if target else None,
             relayed=self.relayed,
             attempts=tuple(self.attempts),
             usage=self.usage,
             cost_usd=cost_usd(served.model.price, self.usage) if served else None,
             losses=self.losses,
             first_content_s=self.first_content_s,
-            duration_s=self.elapsed_s,
+            duration_s=time.perf_counter() - self.started_s,
             request_bytes=len(self.body),
             response_bytes=self.response_bytes,
-            user_agent=self.headers.get("user-agent"),
+            user_agent=headers.get("user-agent"),
             affinity=self.following.record if self.following is not None else None,
         )
-
-    def _record_id(self) -> str:
-        """The request's own id, unless the client chose that one: nothing says that it does so only once."""
-        if self.request_id == self.headers.get("x-request-id"):
-            return new_ulid(clock=lambda: self.started_at_s)
-        return self.request_id
 
 
 MAX_LOSS_HEADER_CHARS = 1000

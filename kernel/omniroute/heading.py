@@ -12,6 +12,8 @@ import msgspec
 
 from omniroute.contracts import Headers, Translator
 from omniroute.errors import InvalidRequest
+from omniroute.server.asgi import Scope
+from omniroute.server.messages import fields_of
 
 __all__ = ["Heading", "read_heading", "singular_names"]
 
@@ -26,14 +28,13 @@ class Heading(msgspec.Struct, frozen=True):
 
 
 def singular_names(translators: Iterable[Translator]) -> frozenset[bytes]:
-    """Lower-case names of the headers that have one value or none: credentials, and the body's type."""
+    """Lower-case names of the headers that have one value or none: credentials, and the body's type and length."""
     places = {translator.credential.header.lower().encode("latin-1") for translator in translators}
-    return frozenset(places | {b"authorization", b"content-type"})
+    return frozenset(places | {b"authorization", b"content-type", b"content-length"})
 
 
-def read_heading(headers: RawHeaders, query: bytes, singular: frozenset[bytes]) -> Heading:
-    """Names in `headers` are lower case, `query` is as it stands in the target."""
-    values = dict(headers)
+def read_heading(scope: Scope, singular: frozenset[bytes]) -> Heading:
+    headers, query, values = scope["headers"], scope["query_string"], fields_of(scope)
     fault = None
     if len(values) != len(headers):
         values, fault = _joined(headers, singular)

@@ -22,7 +22,10 @@ from omniroute.pipeline import Pipeline, authenticate
 from omniroute.routing import Router
 from omniroute.server.strangers import vouch
 
-__all__ = ["ModelsList", "build_handlers", "form_of", "refuse", "request_id_of"]
+__all__ = ["POST", "Endpoint", "ModelsList", "build_handlers", "form_of", "refuse", "request_id_of"]
+
+POST = "post"
+"""In a handler's `opt`: the endpoint of its plain path for that method, or None."""
 
 Endpoint: TypeAlias = Callable[[Scope, Receive, Send, Mapping[str, str]], Awaitable[None]]
 
@@ -47,18 +50,18 @@ def model_endpoint(
     """POST of one dialect and operation."""
     constant = {"operation": operation, **fixed}
 
-    async def endpoint(scope: Scope, receive: Receive, send: Send, found: Mapping[str, str]) -> None:
-        heading = read_heading(scope["headers"], scope["query_string"], singular)
+    def endpoint(scope: Scope, receive: Receive, send: Send, found: Mapping[str, str]) -> Awaitable[None]:
+        heading = read_heading(scope, singular)
         exchange = Exchange(
             translator=translator,
             operation=operation,  # type: ignore[arg-type]  # checked when the registry was built
             params={**heading.query, **found, **constant} if found or heading.query else constant,
             headers=heading.headers,
             request_id=request_id_of(heading.headers),
-            send=send,
+            client=send,
             fault=heading.fault,
         )
-        await pipeline.run(exchange, scope, receive)
+        return pipeline.run(exchange, scope, receive)
 
     return endpoint
 
@@ -76,7 +79,7 @@ class ModelsList:
         """In the form of `translator`; None lets the request's headers decide."""
 
         async def endpoint(scope: Scope, receive: Receive, send: Send, found: Mapping[str, str]) -> None:
-            heading = read_heading(scope["headers"], scope["query_string"], self._singular)
+            heading = read_heading(scope, self._singular)
             form = translator or form_of(self._translators, heading.headers)
             exchange = Exchange(
                 translator=form,
@@ -84,7 +87,7 @@ class ModelsList:
                 params={**heading.query, **found},
                 headers=heading.headers,
                 request_id=request_id_of(heading.headers),
-                send=send,
+                client=send,
             )
             try:
                 if heading.fault is not None:
@@ -187,7 +190,8 @@ def _handler(root: str, paths: Sequence[Path], translators: Sequence[Translator]
         else:
             await refuse(speakers, scope, send, RouteNotFound("there is no such path here"))
 
-    return asgi(root, is_mount=is_mount, opt={"access": "client"}, copy_scope=False)(handler)
+    opt = {"access": "client", POST: at_root.get("POST")}
+    return asgi(root, is_mount=is_mount, opt=opt, copy_scope=False)(handler)
 
 
 async def refuse(translators: Sequence[Translator], scope: Scope, send: Send, error: GatewayError) -> None:
@@ -199,6 +203,6 @@ async def refuse(translators: Sequence[Translator], scope: Scope, send: Send, er
         params={},
         headers=headers,
         request_id=request_id_of(headers),
-        send=send,
+        client=send,
     )
     await exchange.refuse(error)

@@ -31,7 +31,7 @@ from omniroute.model import Loss
 from omniroute.patience import too_late
 from omniroute.planning import Planner
 from omniroute.routing import Candidate, Router
-from omniroute.server.messages import ClientDisconnected, has_stalled, leaving_of, read_body
+from omniroute.server.messages import ClientDisconnected, has_stalled, leaving_of, read_body, task_of
 from omniroute.server.strangers import vouch
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
@@ -87,8 +87,8 @@ class Pipeline:
         """Answer one model request. Never raises: when the server cancels what still runs at its end, the client is told."""
         try:
             await self._admit(exchange, scope)
-            exchange.body = await read_body(scope, receive, self._max_body_bytes)
-            exchange.task = asyncio.current_task()  # cancelled when the client leaves, also before an upstream has answered
+            exchange.body = await read_body(exchange.headers.get("content-length"), receive, self._max_body_bytes)
+            exchange.task = task_of(scope)  # cancelled when the client leaves, also before an upstream has answered
             leaving = leaving_of(scope) or _Listening(receive)
             leaving(exchange.abandon)
             try:

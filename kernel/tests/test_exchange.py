@@ -14,7 +14,7 @@ async def nowhere(message):
 
 def record(sent: dict[bytes, bytes], request_id: str):
     exchange = Exchange(
-        translator=Dialect(), operation="chat", params={}, headers=Headers(sent), request_id=request_id, send=nowhere
+        translator=Dialect(), operation="chat", params={}, headers=Headers(sent), request_id=request_id, client=nowhere
     )
     return exchange.record()
 

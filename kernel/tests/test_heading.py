@@ -3,9 +3,11 @@
 import pytest
 
 from omniroute.errors import InvalidRequest
-from omniroute.heading import read_heading
+from omniroute.heading import read_heading, singular_names
 
 SINGULAR = frozenset({b"authorization", b"x-api-key"})
+KNOWN = frozenset({b"authorization", b"content-type", b"content-length"})
+"""Which are singular whatever the dialects say."""
 
 TAKEN = [
     pytest.param([], b"", {}, {}, id="nothing"),
@@ -20,7 +22,7 @@ TAKEN = [
 
 @pytest.mark.parametrize(("headers", "query", "values", "parameters"), TAKEN)
 def test_names_have_one_value(headers, query, values, parameters):
-    heading = read_heading(headers, query, SINGULAR)
+    heading = read_heading({"headers": headers, "query_string": query}, SINGULAR)
     assert (heading.headers, dict(heading.query), heading.fault) == (values, parameters, None)
 
 
@@ -33,6 +35,10 @@ REFUSED = [
 
 @pytest.mark.parametrize(("headers", "query"), REFUSED)
 def test_different_values_where_there_can_be_one_are_a_fault_that_repeats_none_of_them(headers, query):
-    fault = read_heading(headers, query, SINGULAR).fault
+    fault = read_heading({"headers": headers, "query_string": query}, SINGULAR).fault
     assert isinstance(fault, InvalidRequest)
     assert "secret" not in fault.text
+
+
+def test_a_key_the_type_and_the_length_of_a_body_are_singular_whatever_the_dialects_say():
+    assert singular_names([]) == KNOWN

@@ -34,7 +34,7 @@ class World:
             sent.append(message)
 
         exchange = Exchange(
-            translator=Dialect(), operation="chat", params={}, headers=Headers(headers), request_id="r", send=send
+            translator=Dialect(), operation="chat", params={}, headers=Headers(headers), request_id="r", client=send
         )
         exchange.principal = Principal(key_id=client, name=client)
         exchange.head = RequestHead(model="m")

@@ -8,7 +8,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
 from omniroute.server import running
-from omniroute.server.cycle import Cycle
+from omniroute.server.cycle import MAX_LAYOUTS, Cycle, _layouts
 from omniroute.server.messages import leaving_of, read_body
 
 SCOPE = {"type": "http", "method": "POST"}
@@ -53,7 +53,7 @@ class Connection:
         self.transport.close()
 
     def cycle(self, method: str = "POST", *, waits_for_100: bool = False) -> Cycle:
-        cycle = Cycle(self, is_head=method == "HEAD", waits_for_100=waits_for_100)
+        cycle = Cycle(self, is_head=method == "HEAD", waiting_for_100_continue=waits_for_100)
         cycle.keep_alive = True
         return cycle
 
@@ -110,6 +110,29 @@ async def test_the_applications_own_close_is_said_once_and_done(connection, valu
     await answered(connection.cycle(), {**STREAM, "headers": [(b"connection", value)]}, body(b""))
     assert connection.transport.writes[0].lower().count(b"connection:") == 1
     assert connection.transport.closed
+
+
+@pytest.mark.parametrize("values", [(b"close", b"x-own"), (b"x-own", b"close")])
+async def test_a_close_counts_wherever_it_is_said(connection, values):
+    await answered(connection.cycle(), {**STREAM, "headers": [(b"connection", value) for value in values]}, body(b""))
+    assert connection.transport.closed
+
+
+async def test_a_name_is_sent_in_lower_case_and_means_nothing_else(connection):
+    await answered(
+        connection.cycle(), {**STREAM, "headers": [(b"X-100%b", b"50%"), (b"Content-Length", b"2")]}, body(b"hi")
+    )
+    assert connection.transport.writes == [
+        b"HTTP/1.1 200 OK\r\ndate: today\r\nx-100%b: 50%\r\ncontent-length: 2\r\n\r\nhi"
+    ]
+
+
+async def test_the_layouts_of_heads_are_not_kept_without_end():
+    for number in range(MAX_LAYOUTS + 10):
+        one = Connection()
+        await answered(one.cycle(), {**STREAM, "headers": [(b"x-%d" % number, b"a")]}, body(b""))
+        assert b"x-%d: a\r\n" % number in one.transport.writes[0]
+    assert len(_layouts) <= MAX_LAYOUTS
 
 
 async def test_a_connection_that_is_not_kept_says_so(connection):
@@ -181,7 +204,7 @@ async def test_a_body_in_one_piece_is_the_very_object_that_was_read(connection):
     came = b"x" * 1000
     cycle.take(came)
     cycle.end_body()
-    assert await read_body({"headers": []}, cycle.receive, 1000) is came
+    assert await read_body(None, cycle.receive, 1000) is came
 
 
 async def test_reading_pauses_while_nobody_takes_the_body(connection):
@@ -250,7 +273,7 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector():
         leaving = leaving_of(scope)
         assert leaving is not None
         leaving(lambda: None)
-        await read_body(scope, receive, 100)
+        await read_body(None, receive, 100)
         leaving(None)
         await send(OK)
         await send(body(b"hi"))

@@ -24,7 +24,7 @@ def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
 
 async def test_a_body_in_one_piece_is_not_copied():
     body = b"x" * 100
-    assert await read_body({"headers": []}, scripted(part(body)), 100) is body
+    assert await read_body(None, scripted(part(body)), 100) is body
 
 
 @pytest.mark.parametrize(
@@ -38,28 +38,28 @@ async def test_a_body_in_one_piece_is_not_copied():
     ],
 )
 async def test_pieces_are_joined(messages, body):
-    assert await read_body({"headers": []}, scripted(*messages), 10) == body
+    assert await read_body(None, scripted(*messages), 10) == body
 
 
 @pytest.mark.parametrize(
-    ("headers", "messages"),
+    ("declared", "messages"),
     [
-        pytest.param([(b"content-length", b"11")], [], id="declared, and nothing is read"),
-        pytest.param([], [part(b"x" * 11)], id="in one piece"),
-        pytest.param([], [part(b"x" * 6, more=True), part(b"x" * 5)], id="in two"),
-        pytest.param([], [part(b"x" * 11, more=True)], id="more to come, which is not read"),
-        pytest.param([(b"content-length", b"5")], [part(b"x" * 11, more=True)], id="more than declared"),
+        pytest.param("11", [], id="declared, and nothing is read"),
+        pytest.param(None, [part(b"x" * 11)], id="in one piece"),
+        pytest.param(None, [part(b"x" * 6, more=True), part(b"x" * 5)], id="in two"),
+        pytest.param(None, [part(b"x" * 11, more=True)], id="more to come, which is not read"),
+        pytest.param("5", [part(b"x" * 11, more=True)], id="more than declared"),
     ],
 )
-async def test_a_body_over_the_limit_is_refused_as_soon_as_that_is_known(headers, messages):
+async def test_a_body_over_the_limit_is_refused_as_soon_as_that_is_known(declared, messages):
     with pytest.raises(PayloadTooLarge, match="10 bytes"):
-        await read_body({"headers": headers}, scripted(*messages), 10)
+        await read_body(declared, scripted(*messages), 10)
 
 
 @pytest.mark.parametrize("messages", [[GONE], [part(b"ab", more=True), GONE]])
 async def test_a_client_that_leaves_is_told_apart_from_an_empty_body(messages):
     with pytest.raises(ClientDisconnected):
-        await read_body({"headers": []}, scripted(*messages), 10)
+        await read_body(None, scripted(*messages), 10)
 
 
 KEPT = {

@@ -93,7 +93,7 @@ class World:
     def exchange(self, body: bytes) -> Exchange:
         """Read, so that what is measured begins with the choice."""
         exchange = Exchange(translator=self.translator, operation="chat", params={}, headers=Headers({}),
-                            request_id="r", send=_nobody)  # fmt: skip
+                            request_id="r", client=_nobody)  # fmt: skip
         exchange.body = body
         exchange.principal = Principal(key_id="k", name="k")
         self.planner.read(exchange)

@@ -98,7 +98,7 @@ def _exchange(candidate: Candidate) -> Exchange:
         params=chat_params(translator, candidate.model.id),
         headers=Headers({b"content-type": b"application/json", b"user-agent": b"omniroute combo test"}),
         request_id=new_ulid(clock=time.time),
-        send=_nobody_listens,
+        client=_nobody_listens,
     )
     exchange.body = translator.encode_request(request).body
     exchange.head = translator.read_head(exchange.body, exchange.params, exchange.headers)

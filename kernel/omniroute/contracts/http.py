@@ -14,13 +14,28 @@ __all__ = [
 ]
 
 
+class _Names(dict[bytes, str]):
+    """Names of headers as text, which the same few come with in every request."""
+
+    LIMIT = 512
+
+    def __missing__(self, name: bytes) -> str:
+        text = name.decode("latin-1")
+        if len(self) < self.LIMIT:
+            self[name] = text
+        return text
+
+
+_NAMES = _Names()
+
+
 class Headers(dict[str, str]):
     """The client's request headers by lower-case name, made of the bytes that came."""
 
     __slots__ = ()
 
     def __init__(self, raw: Mapping[bytes, bytes]) -> None:
-        super().__init__({name.decode("latin-1"): value.decode("latin-1") for name, value in raw.items()})
+        self.update({_NAMES[name]: value.decode("latin-1") for name, value in raw.items()})
 
     def __repr__(self) -> str:
         return f"Headers({sorted(self)})"  # values may be credentials

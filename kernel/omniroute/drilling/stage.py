@@ -152,7 +152,7 @@ class _Stage:
             params=chat_params(self._client, order.model),
             headers=Headers({b"content-type": b"application/json", b"user-agent": b"omniroute drill"}),
             request_id=new_ulid(clock=time.time),
-            send=client.send,
+            client=client.send,
         )
         exchange.body = body
         return exchange, client

@@ -34,7 +34,7 @@ def asked(
             {b"user-agent": question.user_agent.encode("latin-1", "replace")} if question.user_agent else {}
         ),
         request_id="explain",
-        send=_nobody_listens,
+        client=_nobody_listens,
     )
     exchange.body = _body(question, translator)
     exchange.principal = principal or NOBODY

@@ -6,9 +6,9 @@ was written can still be answered. Header values with control characters are ref
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Protocol
 
+import msgspec
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE
 
@@ -42,49 +42,35 @@ class Connection(Protocol):
     def close_gently(self) -> None: ...
 
 
-class Cycle:
-    """`receive` and `send` are the application's."""
+class Cycle(msgspec.Struct, eq=False):
+    """`receive` and `send` are the application's.
 
-    __slots__ = (
-        "_connection",
-        "_is_head",
-        "_left_bytes",
-        "_news",
-        "_on_leave",
-        "_pieces",
-        "_start",
-        "_unread_bytes",
-        "_waiting",
-        "disconnected",
-        "keep_alive",
-        "more_body",
-        "response_complete",
-        "response_started",
-        "waiting_for_100_continue",
-    )
+    Keeps no scope: that holds the cycle, and the two would be left to the garbage collector, each with its body.
+    """
 
-    def __init__(self, connection: Connection, *, is_head: bool, waits_for_100: bool) -> None:
-        """Keeps no scope: that holds the cycle, and the two would be left to the garbage collector, each with its body."""
-        self.keep_alive = False
-        self.waiting_for_100_continue = waits_for_100
-        self.disconnected = False
-        self.more_body = True
-        self.response_started = False
-        """The head has been written."""
-        self.response_complete = False
-        self._connection = connection
-        self._is_head = is_head
-        self._pieces: list[bytes] = []
-        self._unread_bytes = 0
-        self._news = False
-        """There is something that `receive` has not told yet."""
-        self._waiting: asyncio.Event | None = None
-        """Made when `receive` has to wait: most bodies are here before they are asked for."""
-        self._on_leave: Callable[[], None] | None = None
-        self._start: Any = None
-        """The message with the head."""
-        self._left_bytes: int | None = None
-        """Of the declared length; None: the body is chunked."""
+    connection: Connection
+    is_head: bool
+    waiting_for_100_continue: bool
+    keep_alive: bool = False
+    disconnected: bool = False
+    more_body: bool = True
+    response_started: bool = False
+    """The head has been written."""
+    response_complete: bool = False
+    _pieces: list[bytes] = []
+    _unread_bytes: int = 0
+    _news: bool = False
+    """There is something that `receive` has not told yet."""
+    _waiting: asyncio.Event | None = None
+    """Made when `receive` has to wait: most bodies are here before they are asked for."""
+    _on_leave: Callable[[], None] | None = None
+    _start: Any = None
+    """The message with the head."""
+    _left_bytes: int | None = None
+    """Of the declared length; None: the body is chunked."""
+
+    def __repr__(self) -> str:
+        return f"Cycle({self.connection!r})"  # what else it holds is the client's
 
     # --- the server's side
 
@@ -95,7 +81,7 @@ class Cycle:
         self._pieces.append(body)
         self._unread_bytes += len(body)
         if self._unread_bytes > HIGH_WATER_LIMIT:
-            self._connection.flow.pause_reading()
+            self.connection.flow.pause_reading()
         self._tell()
 
     def end_body(self) -> None:
@@ -139,7 +125,7 @@ class Cycle:
 
     async def _fail(self) -> None:
         if self.response_started:
-            self._connection.transport.close()
+            self.connection.transport.close()
             return
         self._start = None
         await self.send({"type": "http.response.start", "status": 500, "headers": FAILED_HEADERS})
@@ -148,7 +134,7 @@ class Cycle:
     # --- the application's side
 
     async def receive(self) -> Any:
-        connection = self._connection
+        connection = self.connection
         if self.waiting_for_100_continue and not connection.transport.is_closing():
             connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
@@ -167,7 +153,7 @@ class Cycle:
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Any) -> None:
-        flow = self._connection.flow
+        flow = self.connection.flow
         if flow.write_paused and not self.disconnected:
             await flow.drain()
         if self.disconnected:
@@ -183,22 +169,20 @@ class Cycle:
     # --- what is written
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        pieces = [] if self.response_started else [self._head()]
-        if self._is_head:
-            pass
-        elif self._left_bytes is None:
-            if body:
-                pieces += (b"%x\r\n" % len(body), body, b"\r\n")
-            if not more:
-                pieces.append(b"0\r\n\r\n")
-        else:
+        head = b"" if self.response_started else self._head()
+        if self.is_head:
+            data = head
+        elif self._left_bytes is not None:
             self._left_bytes -= len(body)
             if self._left_bytes < 0 or (self._left_bytes and not more):
                 raise RuntimeError("the body is not as long as its Content-Length")
-            pieces.append(body)
+            data = head + body
+        else:
+            chunk = (b"%x\r\n" % len(body), body, b"\r\n") if body else ()
+            data = b"".join((head, *chunk, b"" if more else b"0\r\n\r\n"))
         self.response_started, self.waiting_for_100_continue = True, False
-        connection = self._connection
-        connection.transport.write(b"".join(pieces))
+        connection = self.connection
+        connection.transport.write(data)
         if more:
             return
         self.response_complete = True
@@ -210,39 +194,57 @@ class Cycle:
 
     def _head(self) -> bytes:
         status = self._start["status"]
-        lines = [STATUS_LINE[status]]
-        closes = False
-        is_chunked = True
-        for name, value in (*self._connection.standing_headers, *self._start.get("headers", ())):
-            name, beginning = _field(name)  # noqa: PLW2901 - in lower case from here on
-            lines += (beginning, value, b"\r\n")
-            if name == b"content-length":
-                self._left_bytes = int(value)
-                is_chunked = False
-            elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
-                closes = True
-        count = len(lines) // 3 + 2
-        if closes:
+        fields = (*self.connection.standing_headers, *self._start.get("headers", ()))
+        names, values = zip(*fields, strict=True) if fields else ((), ())
+        layout = _layouts.get(names) or _layout(names)
+        end = b"\r\n"
+        count = len(fields) + 2
+        if layout.connection_at and any(_says_close(values[at]) for at in layout.connection_at):
             self.keep_alive = False
         elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            end = b"connection: close\r\n\r\n"
             count += 1
-        if is_chunked and not self._is_head and status not in BODILESS:
-            lines.append(b"transfer-encoding: chunked\r\n")
-            count += 1
-        elif is_chunked:
+        if layout.length_at is not None:
+            self._left_bytes = int(values[layout.length_at])
+        elif self.is_head or status in BODILESS:
             self._left_bytes = 0
-        lines.append(b"\r\n")
-        head = b"".join(lines)
+        else:
+            end = b"transfer-encoding: chunked\r\n" + end
+            count += 1
+        head = b"".join((STATUS_LINE[status], layout.form % values, end))
         if len(head) - len(head.translate(None, CONTROLS)) != 2 * count:  # beyond our own line ends
             raise RuntimeError("a header's value holds a control character")
         return head
 
 
-@lru_cache(maxsize=256)
-def _field(name: bytes) -> tuple[bytes, bytes]:
-    """The name in lower case, and how its line begins."""
-    if HEADER_RE.search(name):
-        raise RuntimeError(f"{name!r} is no name for a header")
-    name = name.lower()
-    return name, name + b": "
+class _Layout(msgspec.Struct, frozen=True):
+    """How the headers of certain names are written."""
+
+    form: bytes
+    """With `%b` for each value."""
+    length_at: int | None
+    """Which value is that of `Content-Length`."""
+    connection_at: tuple[int, ...]
+
+
+_layouts: dict[tuple[bytes, ...], _Layout] = {}
+MAX_LAYOUTS = 256
+
+
+def _layout(names: tuple[bytes, ...]) -> _Layout:
+    """Raises `RuntimeError` for what is no header's name."""
+    for name in names:
+        if HEADER_RE.search(name):
+            raise RuntimeError(f"{name!r} is no name for a header")
+    lower = [name.lower() for name in names]
+    form = b"".join(name.replace(b"%", b"%%") + b": %b\r\n" for name in lower)
+    lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
+    connections = tuple(at for at, name in enumerate(lower) if name == b"connection")
+    layout = _Layout(form, lengths[-1] if lengths else None, connections)
+    if len(_layouts) < MAX_LAYOUTS:
+        _layouts[names] = layout
+    return layout
+
+
+def _says_close(connection: bytes) -> bool:
+    return b"close" in [token.strip() for token in connection.lower().split(b",")]

@@ -4,23 +4,28 @@ Client headers need no such list: what goes upstream is what the translator name
 headers, `Host`, `X-Forwarded-*`, cookies and our own keys cannot get there.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from omniroute.errors import PayloadTooLarge
 from omniroute.server.asgi import Receive, Scope
 
 __all__ = [
+    "FIELDS",
     "LEAVING",
     "STALLED",
+    "TASK",
     "ClientDisconnected",
     "OnLeave",
+    "fields_of",
     "has_stalled",
     "leaving_of",
     "read_body",
     "relayed_headers",
+    "task_of",
 ]
 
 STALLED = "omniroute.stalled"
@@ -29,6 +34,10 @@ STALLED = "omniroute.stalled"
 LEAVING = "omniroute.leaving"
 """In a scope's `extensions`: a function that takes what to call, once, when the client leaves before it has its answer; None
 takes that back. Asking `receive` for it costs a task per request."""
+FIELDS = "omniroute.fields"
+"""In a scope's `extensions`: what `fields_of` gives."""
+TASK = "omniroute.task"
+"""In a scope's `extensions`: the task that answers the request. Asking asyncio for it is a system call before Python 3.12."""
 OnLeave: TypeAlias = Callable[[], None]
 
 
@@ -47,15 +56,24 @@ def leaving_of(scope: Scope) -> Callable[[OnLeave | None], None] | None:
     return (scope.get("extensions") or {}).get(LEAVING)
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The request's body. A body that came in one piece is not copied.
+def task_of(scope: Scope) -> asyncio.Task[Any] | None:
+    """The task that answers this request: the running one."""
+    return (scope.get("extensions") or {}).get(TASK) or asyncio.current_task()
+
+
+def fields_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The headers by name, with the last value of each. There are fewer than in the scope when one came twice."""
+    return (scope.get("extensions") or {}).get(FIELDS) or dict(scope["headers"])
+
+
+async def read_body(declared: str | None, receive: Receive, limit: int) -> bytes:
+    """The request's body, whose `Content-Length` is `declared`. A body that came in one piece is not copied.
 
     Raises `PayloadTooLarge` as soon as more than `limit` bytes are declared or have come; a client that waits for
     `100 Continue` then never sends them. Raises `ClientDisconnected`.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
-            raise _too_large(limit)
+    if declared is not None and int(declared) > limit:
+        raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnected

@@ -6,7 +6,7 @@ lets pass all the same is refused in `_head_fault`. A request that is whole in o
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +20,7 @@ from omniroute.server import refusals
 from omniroute.server.connections import Connections
 from omniroute.server.cycle import Cycle
 from omniroute.server.hosts import host_is_well_formed
-from omniroute.server.messages import LEAVING, STALLED
+from omniroute.server.messages import FIELDS, LEAVING, STALLED, TASK
 from omniroute.server.outlets import BodyOf
 from omniroute.server.refusals import Refusal
 from omniroute.server.strangers import VOUCH
@@ -32,7 +32,15 @@ log = get_logger("omniroute.server")
 # Where in a request the bytes read so far end.
 BETWEEN, HEAD, BODY = range(3)
 
-NOTED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+ASGI = {"version": "3.0", "spec_version": "2.3"}
+QUERY_MARK, FRAGMENT_MARK = b"?#"
+
+ONCE = {
+    b"host": refusals.HOST_DOUBTFUL,
+    b"content-length": refusals.MALFORMED,
+    b"transfer-encoding": refusals.TRANSFER_CODING,
+}
+"""Headers that say to whom a request goes and where it ends, and what is answered to two of them."""
 
 
 class _Stop(Exception):
@@ -71,7 +79,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._write_clock: asyncio.TimerHandle | None = None
         self._stalled = False
         """Closed because the client did not read."""
-        self._noted: list[tuple[bytes, bytes]] = []
         self._read_bytes = 0
         """Size of the current read."""
         self._head_bytes = 0
@@ -93,14 +100,6 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._standing = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": "",
-        }
         self.state.none_left.clear()
         refusal = self._crowded()
         if refusal is None:
@@ -185,58 +184,57 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         if self._clock is not None:
             self._stop_clock()
         self._phase = HEAD
-        self._noted = []
         self._head_bytes = -self._read_bytes
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase != HEAD:
-            return  # a trailer: must not pass for a header, which the application has seen by now
-        name = name.lower()
-        self.headers.append((name, value))
-        if name in NOTED:
-            self._noted.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._fault = self._head_fault()
+        parser, headers = self.parser, self.headers
+        version = parser.get_http_version()
+        found = dict(headers)
+        self._fault = self._head_fault(version, found)
         if self._fault is not None:
             raise _Stop
+        self.headers = []  # takes the trailers, which nobody looks at: none may pass for a header
+        self._keeps_alive = version == "1.1" and self._upgrade_framing is None and parser.should_keep_alive()
         if self._clock is not None:
             self._stop_clock()
         self._body_bytes = self._paced_bytes = self._framed_bytes = self._framing_bytes = 0
         self._phase = BODY
         waiting = self._answering is not None and not self._answering.response_complete
+        method = parser.get_method().decode()
         # Its `keep_alive` is false until the body is here: an answer before that ends the connection, and says so.
-        scope = self._new_scope()
-        cycle = self.cycle = Cycle(self, is_head=scope["method"] == "HEAD", waits_for_100=self.expect_100_continue)
-        scope["extensions"][LEAVING] = cycle.watch_leaving
+        cycle = self.cycle = Cycle(self, method == "HEAD", found.get(b"expect", b"").lower() == b"100-continue")
+        extensions: dict[str, Any] = {FIELDS: found, STALLED: self._has_stalled, LEAVING: cycle.watch_leaving}
+        if self._stranger:
+            extensions[VOUCH] = self._vouch
+        target = self.url
+        path, raw_path, query = _parsed(target) if QUERY_MARK in target else _known(target)
+        scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "method": method,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+            "state": self.app_state.copy(),
+            "extensions": extensions,
+        }
         if waiting:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, scope))
         else:
             self._begin(cycle, scope)
-
-    def _new_scope(self) -> dict[str, Any]:
-        version, target = self.parser.get_http_version(), self.url
-        self._keeps_alive = version == "1.1" and self._upgrade_framing is None and self.parser.should_keep_alive()
-        path, raw_path, query = _parsed(target) if b"?" in target else _known(target)
-        known: dict[str, Any] = {STALLED: self._has_stalled}
-        if self._stranger:
-            known[VOUCH] = self._vouch
-        return {
-            **self._standing,
-            "http_version": version,
-            "method": self.parser.get_method().decode("ascii"),
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": self.headers,
-            "state": self.app_state.copy(),
-            "extensions": known,
-        }
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -271,7 +269,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: Cycle, scope: dict[str, Any]) -> None:
         self._answering = cycle
-        task = self.loop.create_task(cycle.run(self.app, scope))
+        task = scope["extensions"][TASK] = self.loop.create_task(cycle.run(self.app, scope))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -281,38 +279,29 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # --- what is refused ---
 
-    def _head_fault(self) -> Refusal | None:
-        limits, target = self.limits, self.url
+    def _head_fault(self, version: str, found: Mapping[bytes, bytes]) -> Refusal | None:
+        """`found` has the last value of each header."""
+        limits, target, headers = self.limits, self.url, self.headers
         if len(target) > limits.max_target_bytes:
             return refusals.TARGET_TOO_LONG
-        if len(self.headers) > limits.max_headers or self._head_is_too_large():
+        if len(headers) > limits.max_headers or self._head_is_too_large():
             return refusals.HEAD_TOO_LARGE
-        if target[:1] != b"/" or b"#" in target:
+        if not target.startswith(b"/") or FRAGMENT_MARK in target:
             return refusals.TARGET_NOT_A_PATH
         if len(self.pipeline) >= limits.max_pipelined:
             return refusals.TOO_MANY_PIPELINED
-        host: bytes | None = None
-        framing = b""
-        for name, value in self._noted:
-            if name == b"host":
-                if host is not None:
-                    return refusals.HOST_DOUBTFUL
-                host = value
-            elif name == b"content-length":
-                if limits.max_body_bytes is not None and int(value) > limits.max_body_bytes:
-                    return refusals.BODY_TOO_LARGE
-                framing = b"content-length: " + value
-            elif name == b"transfer-encoding":
-                if value.lower() != b"chunked" or self.parser.get_http_version() != "1.1":
-                    return refusals.TRANSFER_CODING
-                framing = b"transfer-encoding: chunked"
-            elif name == b"expect":
-                self.expect_100_continue = value.lower() == b"100-continue"
-        if host is None or not host_is_well_formed(host):
+        if len(found) != len(headers) and (doubt := _doubt(headers)) is not None:
+            return doubt
+        length, coding = found.get(b"content-length"), found.get(b"transfer-encoding")
+        if length is not None and limits.max_body_bytes is not None and int(length) > limits.max_body_bytes:
+            return refusals.BODY_TOO_LARGE
+        if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
+            return refusals.TRANSFER_CODING
+        if b"host" not in found or not host_is_well_formed(found[b"host"]):
             return refusals.HOST_DOUBTFUL
         if self.parser.should_upgrade():
-            self._upgrade_framing = framing
-        elif self.parser.get_http_version() not in ("1.1", "1.0"):
+            self._upgrade_framing = _framing(length, coding)
+        elif version not in ("1.1", "1.0"):
             return refusals.MALFORMED
         return None
 
@@ -458,6 +447,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+
+def _framing(length: bytes | None, coding: bytes | None) -> bytes:
+    """The header line that says where the body ends; empty when there is none."""
+    if coding is not None:
+        return b"transfer-encoding: chunked"
+    return b"" if length is None else b"content-length: " + length
+
+
+def _doubt(headers: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
+    names = [name for name, _ in headers]
+    return next((refusal for name, refusal in ONCE.items() if names.count(name) > 1), None)
 
 
 def _parsed(target: bytes) -> tuple[str, bytes, bytes]:
