@@ -170,10 +170,24 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
         self._sent_s = time.perf_counter()
 
     async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """A whole JSON answer."""
-        length = str(len(body)).encode()
-        await self.start(status, [(b"content-type", b"application/json"), (b"content-length", length), *headers])
-        await self.send(body, more=False)
+        """A whole JSON answer: `start` and `send` in one."""
+        sent: RawHeaders = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *headers,
+            *self._route_headers(is_final=True),
+        ]
+        self.sending = True
+        try:
+            await self.client({"type": "http.response.start", "status": status, "headers": sent})
+            self.status, self.started = status, True
+            await self.client({"type": "http.response.body", "body": body, "more_body": False})
+        finally:
+            self.sending = False
+        self.response_bytes += len(body)
+        self.finished = True
+        self._sent_s = time.perf_counter()
 
     async def refuse(self, error: GatewayError) -> None:
         """The error in the client's dialect, when nothing has been sent yet."""

@@ -6,7 +6,7 @@ prepared stands ready in the registry; a request meets neither pluggy nor the di
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from omniroute.answers import Answer, Opened
@@ -31,7 +31,7 @@ from omniroute.model import Loss
 from omniroute.patience import too_late
 from omniroute.planning import Planner
 from omniroute.routing import Candidate, Router
-from omniroute.server.messages import ClientDisconnected, has_stalled, leaving_of, read_body, task_of
+from omniroute.server.messages import ClientDisconnected, body_at_hand, has_stalled, leaving_of, read_body, task_of
 from omniroute.server.strangers import vouch
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
@@ -86,8 +86,18 @@ class Pipeline:
     async def run(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         """Answer one model request. Never raises: when the server cancels what still runs at its end, the client is told."""
         try:
-            await self._admit(exchange, scope)
-            exchange.body = await read_body(exchange.headers.get("content-length"), receive, self._max_body_bytes)
+            if exchange.fault is not None:
+                raise exchange.fault
+            peer = (scope.get("client") or ("",))[0]
+            exchange.principal = await authenticate(self._authenticators, exchange.headers, exchange.params, peer)
+            vouch(scope)
+            if self._is_draining():
+                raise shutting_down()
+            check_media_type(exchange.headers)
+            body = body_at_hand(scope, self._max_body_bytes)
+            if body is None:
+                body = await read_body(exchange.headers.get("content-length"), receive, self._max_body_bytes)
+            exchange.body = body
             exchange.task = task_of(scope)  # cancelled when the client leaves, also before an upstream has answered
             leaving = leaving_of(scope) or _Listening(receive)
             leaving(exchange.abandon)
@@ -119,17 +129,6 @@ class Pipeline:
             log_request(record)
             self._telemetry.record(record)
 
-    async def _admit(self, exchange: Exchange, scope: Scope) -> None:
-        if exchange.fault is not None:
-            raise exchange.fault
-        exchange.principal = await authenticate(
-            self._authenticators, exchange.headers, exchange.params, (scope.get("client") or ("",))[0]
-        )
-        vouch(scope)
-        if self._is_draining():
-            raise shutting_down()
-        check_media_type(exchange.headers)
-
     async def _answer(self, exchange: Exchange) -> None:
         """Have it answered by somebody."""
         assert exchange.head is not None
@@ -157,19 +156,16 @@ class Pipeline:
         signs.start()
         return signs
 
-    async def _deliver(self, exchange: Exchange, answer: Answer | Opened) -> None:
+    def _deliver(self, exchange: Exchange, answer: Answer | Opened) -> Awaitable[None]:
+        """To be awaited: what sends the answer, for a coroutine around it would be resumed with every chunk."""
         if exchange.losses and exchange.loss_policy == "warn":
             log.warning(
                 "translation loses", request_id=exchange.request_id, losses=[_shown(x) for x in exchange.losses]
             )
-        if isinstance(answer, Answer):
-            exchange.usage, exchange.outcome = answer.usage, "ok"
-            if answer.is_stream:
-                await self._recite(exchange, answer)
-            else:
-                await exchange.answer(200, answer.body)
-        else:
-            await self._stream(exchange, answer)
+        if isinstance(answer, Opened):
+            return self._stream(exchange, answer)
+        exchange.usage, exchange.outcome = answer.usage, "ok"
+        return self._recite(exchange, answer) if answer.is_stream else exchange.answer(200, answer.body)
 
     async def _recite(self, exchange: Exchange, answer: Answer) -> None:
         """A stream that arrived at once."""

@@ -207,6 +207,36 @@ async def test_a_body_in_one_piece_is_the_very_object_that_was_read(connection):
     assert await read_body(None, cycle.receive, 1000) is came
 
 
+@pytest.mark.parametrize(
+    ("pieces", "ended", "limit", "expected"),
+    [
+        pytest.param((b"all of it",), True, 9, b"all of it", id="in one piece"),
+        pytest.param((b"all ", b"of it"), True, 9, b"all of it", id="in two"),
+        pytest.param((), True, 9, b"", id="none"),
+        pytest.param((b"all of it",), False, 9, None, id="more to come"),
+        pytest.param((b"all of it",), True, 8, None, id="too large"),
+    ],
+)
+async def test_a_body_that_has_come_is_taken_without_waiting(connection, pieces, ended, limit, expected):
+    cycle = connection.cycle()
+    for piece in pieces:
+        cycle.take(piece)
+    if ended:
+        cycle.end_body()
+    assert cycle.take_body(limit) == expected
+    if expected is None:
+        assert (await cycle.receive())["body"] == b"".join(pieces)
+    else:
+        cycle.leave()
+        assert await cycle.receive() == {"type": "http.disconnect"}
+
+
+async def test_a_client_that_waits_for_100_continue_gets_it_first(connection):
+    cycle = connection.cycle(waits_for_100=True)
+    cycle.end_body()
+    assert cycle.take_body(9) is None
+
+
 async def test_reading_pauses_while_nobody_takes_the_body(connection):
     cycle = connection.cycle()
     cycle.take(b"x" * HIGH_WATER_LIMIT)

@@ -133,6 +133,17 @@ class Cycle(msgspec.Struct, eq=False):
 
     # --- the application's side
 
+    def take_body(self, limit: int) -> bytes | None:
+        """All of the body at once, instead of `receive`; None where there is more to come, or more than `limit` bytes."""
+        is_whole = not (self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue)
+        if not is_whole or self._unread_bytes > limit:
+            return None
+        self._news = False
+        self.connection.flow.resume_reading()
+        body = b"".join(self._pieces)  # one piece is not copied
+        self._pieces, self._unread_bytes = [], 0
+        return body
+
     async def receive(self) -> Any:
         connection = self.connection
         if self.waiting_for_100_continue and not connection.transport.is_closing():

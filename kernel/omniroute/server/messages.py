@@ -18,8 +18,10 @@ __all__ = [
     "LEAVING",
     "STALLED",
     "TASK",
+    "WHOLE_BODY",
     "ClientDisconnected",
     "OnLeave",
+    "body_at_hand",
     "fields_of",
     "has_stalled",
     "leaving_of",
@@ -34,6 +36,8 @@ STALLED = "omniroute.stalled"
 LEAVING = "omniroute.leaving"
 """In a scope's `extensions`: a function that takes what to call, once, when the client leaves before it has its answer; None
 takes that back. Asking `receive` for it costs a task per request."""
+WHOLE_BODY = "omniroute.body"
+"""In a scope's `extensions`: a function that does what `body_at_hand` does, given the limit."""
 FIELDS = "omniroute.fields"
 """In a scope's `extensions`: what `fields_of` gives."""
 TASK = "omniroute.task"
@@ -64,6 +68,12 @@ def task_of(scope: Scope) -> asyncio.Task[Any] | None:
 def fields_of(scope: Scope) -> Mapping[bytes, bytes]:
     """The headers by name, with the last value of each. There are fewer than in the scope when one came twice."""
     return (scope.get("extensions") or {}).get(FIELDS) or dict(scope["headers"])
+
+
+def body_at_hand(scope: Scope, limit: int) -> bytes | None:
+    """The request's body where all of it has come by now, as nearly always; None where `read_body` has to be awaited."""
+    take = (scope.get("extensions") or {}).get(WHOLE_BODY)
+    return None if take is None else take(limit)
 
 
 async def read_body(declared: str | None, receive: Receive, limit: int) -> bytes:

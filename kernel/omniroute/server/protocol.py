@@ -20,7 +20,7 @@ from omniroute.server import refusals
 from omniroute.server.connections import Connections
 from omniroute.server.cycle import Cycle
 from omniroute.server.hosts import host_is_well_formed
-from omniroute.server.messages import FIELDS, LEAVING, STALLED, TASK
+from omniroute.server.messages import FIELDS, LEAVING, STALLED, TASK, WHOLE_BODY
 from omniroute.server.outlets import BodyOf
 from omniroute.server.refusals import Refusal
 from omniroute.server.strangers import VOUCH
@@ -209,7 +209,12 @@ class GuardedProtocol(HttpToolsProtocol):
         method = parser.get_method().decode()
         # Its `keep_alive` is false until the body is here: an answer before that ends the connection, and says so.
         cycle = self.cycle = Cycle(self, method == "HEAD", found.get(b"expect", b"").lower() == b"100-continue")
-        extensions: dict[str, Any] = {FIELDS: found, STALLED: self._has_stalled, LEAVING: cycle.watch_leaving}
+        extensions: dict[str, Any] = {
+            FIELDS: found,
+            WHOLE_BODY: cycle.take_body,
+            LEAVING: cycle.watch_leaving,
+            STALLED: self._has_stalled,
+        }
         if self._stranger:
             extensions[VOUCH] = self._vouch
         target = self.url
