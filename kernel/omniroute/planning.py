@@ -65,6 +65,8 @@ class Planner:
     def candidates(self, exchange: Exchange, now_s: float) -> Iterator[Candidate]:
         """All that may serve what was read, best first; accounts and inner combos are ordered when it is their turn."""
         assert exchange.route is not None
+        if len(exchange.route.overview.by_target) < 2:
+            return iter(exchange.route.overview.by_target.values())
         return self._ordered(exchange, exchange.route, now_s, self._router.standing.view, self._draw)
 
     def rehearsed(
@@ -84,8 +86,6 @@ class Planner:
         draw: Callable[[], float],
     ) -> Iterator[Candidate]:
         assert exchange.head is not None
-        if len(route.overview.by_target) < 2:
-            return iter(route.overview.by_target.values())
         context = RouteContext(
             combo="",
             session=exchange.head.session,

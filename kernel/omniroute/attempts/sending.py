@@ -147,8 +147,10 @@ class Sending:
             exchange.losses = shaped.outgoing.losses
             if exchange.route is not None and exchange.operation == "chat":
                 exchange.running = self._router.begin(exchange.route, candidate, time.monotonic())
-            watch = self._watch(exchange, tries, started_s)
-            connect_s = self._connect_s(exchange, candidate, tries)
+            watch = _watch(exchange, tries, started_s)
+            connect_s = exchange.patience.connect_s or None
+            if exchange.route is not None and len(exchange.route.overview.homes) > 1:
+                connect_s = self._connect_s(exchange, candidate, tries)
             try:
                 with watch:
                     stream = await candidate.transport.send(shaped.http, connect_timeout_s=connect_s)
@@ -171,15 +173,6 @@ class Sending:
         note(exchange, candidate, started_s, 200, ended_s=first_content_s)
         return answer
 
-    @staticmethod
-    def _watch(exchange: Exchange, tries: Tries, elapsed_s: float) -> Watch:
-        """Over what comes up to the first content. `exchange.patience` is the candidate's."""
-        patience = exchange.patience
-        said_s = None if exchange.route is None else exchange.route.terms.first_byte_s
-        limit_s = patience.first_byte_s if said_s is None else said_s
-        sooner_s = _sooner(limit_s, elapsed_s, tries.deadline_s)
-        return Watch(sooner_s, limit_s=patience.left_s(elapsed_s), task=exchange.task)
-
     def _connect_s(self, exchange: Exchange, candidate: Candidate, tries: Tries) -> float | None:
         """Nobody waits long for a connection while another upstream is at hand. None: for ever."""
         usual_s, short_s = exchange.patience.connect_s, self._timeouts.failover_connect_s
@@ -190,7 +183,7 @@ class Sending:
     def _has_another(self, exchange: Exchange, candidate: Candidate, tries: Tries) -> bool:
         """A candidate elsewhere could be asked after this one, as things stand."""
         route, home = exchange.route, candidate.account.base_url
-        if route is None or tries.left < 2 or (len(route.overview.homes) == 1 and home in route.overview.homes):
+        if route is None or tries.left < 2:
             return False
         tried = {failed.target for failed, _ in tries.failed}
         return any(
@@ -279,11 +272,13 @@ def note(
     )
 
 
-def _sooner(limit_s: float, now_s: float, deadline_s: float) -> float:
-    """The time there is for an answer; 0 is without end."""
-    if not deadline_s:
-        return limit_s
-    left_s = deadline_s - now_s
-    if limit_s and limit_s < left_s:
-        return limit_s
-    return max(left_s, SHORTEST_S)
+def _watch(exchange: Exchange, tries: Tries, elapsed_s: float) -> Watch:
+    """Over what comes up to the first content. `exchange.patience` is the candidate's."""
+    patience = exchange.patience
+    said_s = None if exchange.route is None else exchange.route.terms.first_byte_s
+    limit_s = patience.first_byte_s if said_s is None else said_s
+    if tries.deadline_s:
+        left_s = tries.deadline_s - elapsed_s
+        if not limit_s or left_s < limit_s:
+            limit_s = max(left_s, SHORTEST_S)
+    return Watch(limit_s, limit_s=patience.left_s(elapsed_s), task=exchange.task)
