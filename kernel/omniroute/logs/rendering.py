@@ -94,16 +94,18 @@ class Lines:
         written before any line that comes after it and, unless the process is killed, before that ends.
         """
         self._waiting.append((render, event))
+        # That is where we are: to ask for the running loop is a system call before Python 3.12.
+        if self._pausing is not None and self._pausing.is_running():
+            if len(self._waiting) >= MOST_WAITING:
+                self.flush()
+            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.flush()
             return
-        if self._pausing is not loop:
-            loop.call_soon(self.flush)
-            self._pause(loop)
-        elif len(self._waiting) >= MOST_WAITING:
-            self.flush()
+        loop.call_soon(self.flush)
+        self._pause(loop)
 
     def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
         self._pausing = loop
