@@ -55,7 +55,7 @@ def test_a_request_is_decoded_and_encoded():
 def test_losses_of_both_sides_are_told():
     one, two = (Loss(pointer=f"/{name}", kind="dropped", reason="why") for name in ("in", "out"))
     asked = ChatRequest(model="m", messages=(), losses=(one,))
-    source = SimpleNamespace(ingress=(), read_head=lambda *_: None, decode_request=lambda *_: asked)
+    source = SimpleNamespace(ingress=(), read_head=lambda *_: RequestHead(model="m"), decode_request=lambda *_: asked)
     target = SimpleNamespace(encode_request=lambda _: Outgoing(body=b"{}", losses=(two,)))
     assert translate_request(b"{}", source, target, model="m", max_depth=64).losses == (one, two)
 
