@@ -14,7 +14,7 @@ from omniroute import settings
 from omniroute.app import build_app, direct_endpoints
 from omniroute.gateway import Gateway
 from omniroute.ingress import POST
-from omniroute.server.messages import LEAVING
+from omniroute.server.attendant import ATTENDANT, OnLeave, Unattended
 
 KEY = "test-client-key-0001"
 QUESTION = json.dumps({"model": "demo/echo", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -31,14 +31,21 @@ async def gateway(tmp_path):
     await opened.close()
 
 
+class Staying(Unattended):
+    """The attendant of a client that does not leave."""
+
+    def watch_leaving(self, on_leave: OnLeave | None) -> None:
+        del on_leave
+
+
 async def ask(front: Any, path: str, hosts: Sequence[bytes] = (b"127.0.0.1",)) -> int:
     """The status of the answer to one question."""
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
         "scheme": "http", "root_path": "", "path": path, "raw_path": path.encode(), "query_string": b"",
         "headers": [*((b"host", host) for host in hosts), (b"authorization", b"Bearer " + KEY.encode()),
                     (b"content-type", b"application/json")],
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {}, "extensions": {LEAVING: lambda on_leave: None},
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {},
     }  # fmt: skip
     sent: list[Any] = []
 
@@ -48,6 +55,7 @@ async def ask(front: Any, path: str, hosts: Sequence[bytes] = (b"127.0.0.1",)) -
     async def send(message: Any) -> None:
         sent.append(message)
 
+    scope[ATTENDANT] = Staying(scope, receive)
     await front(scope, receive, send)
     return sent[0]["status"]
 

@@ -7,7 +7,7 @@ is called: the demo provider answers.
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from omniroute.errors import InternalError
 from omniroute.gateway import Gateway
 from omniroute.management import check_declared
 from omniroute.server import running
-from omniroute.server.strangers import VOUCH
+from omniroute.server.attendant import ATTENDANT, Unattended
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -505,14 +505,20 @@ async def test_a_connection_counts_as_a_strangers_until_a_valid_key_came_over_it
     keys = {"client": CLIENT_KEY, "management": world.management_key, "public": CLIENT_KEY}
     for endpoint in world.endpoints:
         for key in (keys[endpoint.access], "test-wrong-key-0001"):
-            told: list[str] = []
-            scope = asgi_scope(endpoint, key, lambda: told.append("known"))  # noqa: B023 - called within this turn
-            await world.front(scope, *silent(endpoint.body))
-            expected = ["known"] if key in keys.values() and endpoint.access != "public" else []
-            assert told == expected, (endpoint, key)
+            scope, (receive, send) = asgi_scope(endpoint, key), silent(endpoint.body)
+            attendant = scope[ATTENDANT] = Vouched(scope, receive)
+            await world.front(scope, receive, send)
+            assert attendant.known == (key in keys.values() and endpoint.access != "public"), (endpoint, key)
 
 
-def asgi_scope(endpoint: Endpoint, key: str, vouched: Callable[[], None]) -> dict[str, Any]:
+class Vouched(Unattended):
+    known = False
+
+    def vouch(self) -> None:
+        self.known = True
+
+
+def asgi_scope(endpoint: Endpoint, key: str) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -531,7 +537,6 @@ def asgi_scope(endpoint: Endpoint, key: str, vouched: Callable[[], None]) -> dic
         "client": ("192.0.2.7", 1),
         "server": ("127.0.0.1", 80),
         "state": {},
-        "extensions": {VOUCH: vouched},
     }
 
 

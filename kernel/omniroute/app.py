@@ -28,8 +28,8 @@ from omniroute.ingress import POST, Endpoint, ModelsList, build_handlers, form_o
 from omniroute.logs import get_logger
 from omniroute.management import build_management, build_openapi, check_declared, declare
 from omniroute.pipeline import Pipeline
+from omniroute.server.attendant import fields_of
 from omniroute.server.hosts import HostCheck
-from omniroute.server.messages import fields_of
 from omniroute.settings import Settings
 from omniroute.tokens import TokenCounts
 

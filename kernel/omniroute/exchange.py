@@ -205,13 +205,14 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
         if not is_final:
             return headers
         if self.served_by is not None:
-            headers.append((b"x-omniroute-provider", _header_text(self.served_by.target.provider)))
-            headers.append((b"x-omniroute-model", _header_text(self.served_by.target.model)))
+            target = self.served_by.target
+            headers.append((b"x-omniroute-provider", _header_text(target.provider)))
+            headers.append((b"x-omniroute-model", _header_text(target.model)))
         if self.attempts:
             sent = 0
             for attempt in self.attempts:
                 sent += attempt.sent
-            headers.append((b"x-omniroute-attempts", str(sent).encode()))
+            headers.append((b"x-omniroute-attempts", b"%d" % sent))
         if self.losses:
             headers.append((b"x-omniroute-loss", _header_text(loss_header(self.losses))))
         return headers

@@ -13,7 +13,7 @@ import msgspec
 from omniroute.contracts import Headers, Translator
 from omniroute.errors import InvalidRequest
 from omniroute.server.asgi import Scope
-from omniroute.server.messages import fields_of
+from omniroute.server.attendant import fields_of
 
 __all__ = ["Heading", "read_heading", "singular_names"]
 

@@ -20,7 +20,7 @@ from omniroute.heading import read_heading, singular_names
 from omniroute.ids import new_ulid, sane_request_id
 from omniroute.pipeline import Pipeline, authenticate
 from omniroute.routing import Router
-from omniroute.server.strangers import vouch
+from omniroute.server.attendant import vouch
 
 __all__ = ["POST", "Endpoint", "ModelsList", "build_handlers", "form_of", "refuse", "request_id_of"]
 

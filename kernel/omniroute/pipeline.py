@@ -31,8 +31,8 @@ from omniroute.model import Loss
 from omniroute.patience import too_late
 from omniroute.planning import Planner
 from omniroute.routing import Candidate, Router
-from omniroute.server.messages import ClientDisconnected, body_at_hand, has_stalled, leaving_of, read_body, task_of
-from omniroute.server.strangers import vouch
+from omniroute.server.attendant import attendant_of
+from omniroute.server.messages import ClientDisconnected, read_body
 from omniroute.settings import Settings
 from omniroute.streaming import Passage
 from omniroute.tokens import TokenCounts
@@ -85,33 +85,33 @@ class Pipeline:
 
     async def run(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         """Answer one model request. Never raises: when the server cancels what still runs at its end, the client is told."""
+        attendant = attendant_of(scope, receive)
         try:
             if exchange.fault is not None:
                 raise exchange.fault
             peer = (scope.get("client") or ("",))[0]
             exchange.principal = await authenticate(self._authenticators, exchange.headers, exchange.params, peer)
-            vouch(scope)
+            attendant.vouch()
             if self._is_draining():
                 raise shutting_down()
             check_media_type(exchange.headers)
-            body = body_at_hand(scope, self._max_body_bytes)
+            body = attendant.take_body(self._max_body_bytes)
             if body is None:
                 body = await read_body(exchange.headers.get("content-length"), receive, self._max_body_bytes)
             exchange.body = body
-            exchange.task = task_of(scope)  # cancelled when the client leaves, also before an upstream has answered
-            leaving = leaving_of(scope) or _Listening(receive)
-            leaving(exchange.abandon)
+            exchange.task = attendant.task  # cancelled when the client leaves, also before an upstream has answered
+            attendant.watch_leaving(exchange.abandon)
             try:
                 self._planner.read(exchange)
                 await self._repeats.serve(exchange, self._answer)
             finally:
-                leaving(None)
+                attendant.watch_leaving(None)
                 if exchange.client_gone and exchange.task is not None:
                     exchange.task.uncancel()
         except asyncio.CancelledError:
             if exchange.client_gone:
                 exchange.outcome = "client_closed"
-                exchange.error = STOPPED_READING if has_stalled(scope) else None
+                exchange.error = STOPPED_READING if attendant.has_stalled() else None
             else:
                 await self._refuse(exchange, shutting_down())
         except ClientDisconnected:
@@ -275,30 +275,6 @@ class Pipeline:
         error.fix = error.fix and self._redactor.known(error.fix)
         error.param = error.param and self._redactor.known(error.param)
         return error
-
-
-class _Listening:
-    """Tells when the client leaves, behind a server that does not call back as ours does.
-
-    Nothing else notices in time: such a server tells only those who ask it (measured: an abandoned upstream call stayed open
-    for more than 8 s). So a task asks, which costs 25 µs a request.
-    """
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._task: asyncio.Task[None] | None = None
-
-    def __call__(self, on_leave: Callable[[], None] | None) -> None:
-        """As `leaving_of` has it."""
-        if self._task is not None:
-            self._task.cancel()
-        if on_leave is not None:
-            self._task = asyncio.create_task(self._listen(on_leave))
-
-    async def _listen(self, on_leave: Callable[[], None]) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        on_leave()
 
 
 def shutting_down() -> Draining:

@@ -8,8 +8,9 @@ import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
 from omniroute.server import running
+from omniroute.server.attendant import attendant_of
 from omniroute.server.cycle import MAX_LAYOUTS, Cycle, _layouts
-from omniroute.server.messages import leaving_of, read_body
+from omniroute.server.messages import read_body
 
 SCOPE = {"type": "http", "method": "POST"}
 OK = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Length", b"2"), (b"x-own", b"yes")]}
@@ -45,6 +46,11 @@ class Connection:
         self.transport = Kept()
         self.flow = FlowControl(self.transport)
         self.completed = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.stalled = self.known = False
+
+    def vouch(self) -> None:
+        self.known = True
 
     def on_response_complete(self) -> None:
         self.completed += 1
@@ -291,6 +297,24 @@ async def test_who_no_longer_asks_is_not_told(connection, ending):
     assert calls == []
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_idle_connection_keeps_nothing_of_the_client_in_its_last_cycle(connection, fails):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert cycle.fields == {b"authorization": b"Bearer test-key-1"}
+        cycle.vouch()
+        if fails:
+            raise ValueError("it fails")
+        await send(OK)
+        await send(body(b"hi"))
+
+    cycle = Cycle(connection, False, False, {b"authorization": b"Bearer test-key-1"})
+    cycle.task = task = asyncio.create_task(cycle.run(app, SCOPE))
+    connection.tasks.add(task)
+    await task
+    assert connection.known
+    assert (cycle.fields, cycle.task, connection.tasks) == ({}, None, set())
+
+
 # --- what is left over ------------------------------------------------------------------------------------------------
 
 
@@ -300,11 +324,11 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector():
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             return
-        leaving = leaving_of(scope)
-        assert leaving is not None
-        leaving(lambda: None)
+        attendant = attendant_of(scope, receive)
+        assert (isinstance(attendant, Cycle), attendant.task) == (True, asyncio.current_task())
+        attendant.watch_leaving(lambda: None)
         await read_body(None, receive, 100)
-        leaving(None)
+        attendant.watch_leaving(None)
         await send(OK)
         await send(body(b"hi"))
 

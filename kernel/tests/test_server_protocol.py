@@ -15,9 +15,9 @@ from omniroute import logs
 from omniroute.contracts import Headers
 from omniroute.errors import PayloadTooLarge
 from omniroute.server import ClientDisconnected, Server, ServerLimits, loop_factory, read_body, running
+from omniroute.server.attendant import vouch
 from omniroute.server.connections import Connections
 from omniroute.server.refusals import MALFORMED as MALFORMED_REFUSAL
-from omniroute.server.strangers import vouch
 
 GOOD = b"GET /fine HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

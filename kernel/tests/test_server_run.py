@@ -159,6 +159,15 @@ async def test_what_is_not_finished_in_time_is_told_and_cut_off():
     assert app.events == ["startup", "shutdown"]
 
 
+async def test_a_request_that_has_not_begun_when_it_is_cut_off_does_not_hold_up_the_end():
+    async with running(App()) as server:
+        task = asyncio.create_task(asyncio.sleep(60, None))
+        server.connections.tasks.add(task)
+        await server._cut()
+        assert task.cancelled()
+        assert not server.connections.tasks
+
+
 async def test_a_second_signal_does_not_wait_for_answers():
     app, hurry = App(), asyncio.Event()
     async with started(app) as server:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omniroute.server.strangers import VOUCH, Strangers, vouch
+from omniroute.server.strangers import Strangers
 
 PLACES = [
     pytest.param("127.0.0.1", "", id="loopback"),
@@ -39,11 +39,3 @@ def test_each_place_has_its_own_room_and_is_forgotten_when_empty():
     for place in ("a", "a", "b"):
         strangers.leave(place)
     assert len(strangers) == 0
-
-
-def test_vouching_needs_somebody_to_tell():
-    told = []
-    vouch({"extensions": {VOUCH: lambda: told.append(1)}})
-    vouch({"extensions": {}})
-    vouch({})
-    assert told == [1]

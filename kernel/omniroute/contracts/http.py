@@ -35,7 +35,8 @@ class Headers(dict[str, str]):
     __slots__ = ()
 
     def __init__(self, raw: Mapping[bytes, bytes]) -> None:
-        self.update({_NAMES[name]: value.decode("latin-1") for name, value in raw.items()})
+        for name, value in raw.items():
+            self[_NAMES[name]] = value.decode("latin-1")
 
     def __repr__(self) -> str:
         return f"Headers({sorted(self)})"  # values may be credentials

@@ -8,7 +8,7 @@ browser act on `/api`.
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from omniroute.errors import AuthenticationFailed, InternalError, UnsupportedMediaType
-from omniroute.server.strangers import vouch
+from omniroute.server.attendant import vouch
 
 if TYPE_CHECKING:
     from litestar import Litestar

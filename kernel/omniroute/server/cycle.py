@@ -5,7 +5,7 @@ was written can still be answered. Header values with control characters are ref
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE
 
 from omniroute.logs import get_logger
 from omniroute.server.asgi import Application, Scope
+from omniroute.server.attendant import OnLeave
 
 __all__ = ["Cycle"]
 
@@ -35,15 +36,18 @@ class Connection(Protocol):
 
     transport: asyncio.Transport
     flow: FlowControl
+    tasks: set[asyncio.Task[None]]
+    stalled: bool
 
     @property
     def standing_headers(self) -> list[tuple[bytes, bytes]]: ...
+    def vouch(self) -> None: ...
     def on_response_complete(self) -> None: ...
     def close_gently(self) -> None: ...
 
 
 class Cycle(msgspec.Struct, eq=False):
-    """`receive` and `send` are the application's.
+    """`receive` and `send` are the application's, and what an `Attendant` has.
 
     Keeps no scope: that holds the cycle, and the two would be left to the garbage collector, each with its body.
     """
@@ -51,6 +55,9 @@ class Cycle(msgspec.Struct, eq=False):
     connection: Connection
     is_head: bool
     waiting_for_100_continue: bool
+    fields: Mapping[bytes, bytes] = {}
+    task: asyncio.Task[None] | None = None
+    """While it runs."""
     keep_alive: bool = False
     disconnected: bool = False
     more_body: bool = True
@@ -63,7 +70,7 @@ class Cycle(msgspec.Struct, eq=False):
     """There is something that `receive` has not told yet."""
     _waiting: asyncio.Event | None = None
     """Made when `receive` has to wait: most bodies are here before they are asked for."""
-    _on_leave: Callable[[], None] | None = None
+    _on_leave: OnLeave | None = None
     _start: Any = None
     """The message with the head."""
     _left_bytes: int | None = None
@@ -98,19 +105,13 @@ class Cycle(msgspec.Struct, eq=False):
         if on_leave is not None:
             on_leave()
 
-    def watch_leaving(self, on_leave: Callable[[], None] | None) -> None:
-        """Call this once when the client leaves before it has its answer, at once when it has; None: nothing any more."""
-        self._on_leave = on_leave
-        if on_leave is not None and self.disconnected:
-            self.leave()
-
     def _tell(self) -> None:
         self._news = True
         if self._waiting is not None:
             self._waiting.set()
 
     async def run(self, app: Application, scope: Scope) -> None:
-        """Never raises: whatever the application does, the connection is left in order."""
+        """As `task`. Never raises: whatever the application does, the connection is left in order."""
         try:
             await app(scope, self.receive, self.send)
         except asyncio.CancelledError:  # at the server's end
@@ -122,6 +123,10 @@ class Cycle(msgspec.Struct, eq=False):
             if not self.response_complete and not self.disconnected:
                 log.error("the application did not answer to the end")
                 await self._fail()
+        finally:
+            if self.task is not None:
+                self.connection.tasks.discard(self.task)
+            self.fields, self.task = {}, None  # an idle connection keeps its last cycle
 
     async def _fail(self) -> None:
         if self.response_started:
@@ -133,8 +138,18 @@ class Cycle(msgspec.Struct, eq=False):
 
     # --- the application's side
 
+    def vouch(self) -> None:
+        self.connection.vouch()
+
+    def has_stalled(self) -> bool:
+        return self.connection.stalled
+
+    def watch_leaving(self, on_leave: OnLeave | None) -> None:
+        self._on_leave = on_leave
+        if on_leave is not None and self.disconnected:
+            self.leave()
+
     def take_body(self, limit: int) -> bytes | None:
-        """All of the body at once, instead of `receive`; None where there is more to come, or more than `limit` bytes."""
         is_whole = not (self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue)
         if not is_whole or self._unread_bytes > limit:
             return None
@@ -164,15 +179,16 @@ class Cycle(msgspec.Struct, eq=False):
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Any) -> None:
+        kind = message["type"]
+        if kind == "http.response.start" and self._start is None:
+            self._start = message  # written with the first piece of the body
+            return
         flow = self.connection.flow
         if flow.write_paused and not self.disconnected:
             await flow.drain()
         if self.disconnected:
             return
-        kind = message["type"]
-        if kind == "http.response.start" and self._start is None:
-            self._start = message
-        elif kind == "http.response.body" and self._start is not None and not self.response_complete:
+        if kind == "http.response.body" and self._start is not None and not self.response_complete:
             self._write(message.get("body", b""), more=message.get("more_body", False))
         else:
             raise RuntimeError(f"the ASGI message {kind!r} is out of turn")

@@ -4,76 +4,18 @@ Client headers need no such list: what goes upstream is what the translator name
 headers, `Host`, `X-Forwarded-*`, cookies and our own keys cannot get there.
 """
 
-import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, TypeAlias
 
 from omniroute.errors import PayloadTooLarge
-from omniroute.server.asgi import Receive, Scope
+from omniroute.server.asgi import Receive
 
-__all__ = [
-    "FIELDS",
-    "LEAVING",
-    "STALLED",
-    "TASK",
-    "WHOLE_BODY",
-    "ClientDisconnected",
-    "OnLeave",
-    "body_at_hand",
-    "fields_of",
-    "has_stalled",
-    "leaving_of",
-    "read_body",
-    "relayed_headers",
-    "task_of",
-]
-
-STALLED = "omniroute.stalled"
-"""In a scope's `extensions`: a function that says whether the connection was closed because its client did not read."""
-
-LEAVING = "omniroute.leaving"
-"""In a scope's `extensions`: a function that takes what to call, once, when the client leaves before it has its answer; None
-takes that back. Asking `receive` for it costs a task per request."""
-WHOLE_BODY = "omniroute.body"
-"""In a scope's `extensions`: a function that does what `body_at_hand` does, given the limit."""
-FIELDS = "omniroute.fields"
-"""In a scope's `extensions`: what `fields_of` gives."""
-TASK = "omniroute.task"
-"""In a scope's `extensions`: the task that answers the request. Asking asyncio for it is a system call before Python 3.12."""
-OnLeave: TypeAlias = Callable[[], None]
+__all__ = ["ClientDisconnected", "read_body", "relayed_headers"]
 
 
 class ClientDisconnected(Exception):
     """The client went away, or was refused by the server, before its request was whole. There is nobody to answer."""
-
-
-def has_stalled(scope: Scope) -> bool:
-    """The client has gone because it was cut off: it left a full connection unread for too long."""
-    stalled = (scope.get("extensions") or {}).get(STALLED)
-    return stalled is not None and bool(stalled())
-
-
-def leaving_of(scope: Scope) -> Callable[[OnLeave | None], None] | None:
-    """Who tells when this request's client leaves; None behind another server, where `receive` does."""
-    return (scope.get("extensions") or {}).get(LEAVING)
-
-
-def task_of(scope: Scope) -> asyncio.Task[Any] | None:
-    """The task that answers this request: the running one."""
-    return (scope.get("extensions") or {}).get(TASK) or asyncio.current_task()
-
-
-def fields_of(scope: Scope) -> Mapping[bytes, bytes]:
-    """The headers by name, with the last value of each. There are fewer than in the scope when one came twice."""
-    return (scope.get("extensions") or {}).get(FIELDS) or dict(scope["headers"])
-
-
-def body_at_hand(scope: Scope, limit: int) -> bytes | None:
-    """The request's body where all of it has come by now, as nearly always; None where `read_body` has to be awaited."""
-    take = (scope.get("extensions") or {}).get(WHOLE_BODY)
-    return None if take is None else take(limit)
 
 
 async def read_body(declared: str | None, receive: Receive, limit: int) -> bytes:

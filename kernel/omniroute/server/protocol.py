@@ -17,13 +17,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from omniroute.logs import get_logger
 from omniroute.server import refusals
+from omniroute.server.attendant import ATTENDANT
 from omniroute.server.connections import Connections
 from omniroute.server.cycle import Cycle
 from omniroute.server.hosts import host_is_well_formed
-from omniroute.server.messages import FIELDS, LEAVING, STALLED, TASK, WHOLE_BODY
 from omniroute.server.outlets import BodyOf
 from omniroute.server.refusals import Refusal
-from omniroute.server.strangers import VOUCH
 
 __all__ = ["GuardedProtocol"]
 
@@ -77,7 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._idle_clock: asyncio.TimerHandle | None = None
         self._idle_from_s = 0.0
         self._write_clock: asyncio.TimerHandle | None = None
-        self._stalled = False
+        self.stalled = False
         """Closed because the client did not read."""
         self._read_bytes = 0
         """Size of the current read."""
@@ -119,7 +118,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stranger = place
         return None
 
-    def _vouch(self) -> None:
+    def vouch(self) -> None:
         if self._stranger:
             self.state.strangers.leave(self._stranger)
             self._stranger = ""
@@ -129,7 +128,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if clock is not None:
                 clock.cancel()
         self.connections.discard(self)
-        self._vouch()
+        self.vouch()
         for cycle in (self._answering, self.cycle):
             if cycle is not None:
                 cycle.leave()
@@ -170,9 +169,6 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.limits.write_s:
             self._write_clock = self.loop.call_later(self.limits.write_s, self._on_write_clock)
 
-    def _has_stalled(self) -> bool:
-        return self._stalled
-
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._write_clock is not None:
@@ -207,16 +203,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = BODY
         waiting = self._answering is not None and not self._answering.response_complete
         method = parser.get_method().decode()
+        waits_for_100 = b"expect" in found and found[b"expect"].lower() == b"100-continue"
         # Its `keep_alive` is false until the body is here: an answer before that ends the connection, and says so.
-        cycle = self.cycle = Cycle(self, method == "HEAD", found.get(b"expect", b"").lower() == b"100-continue")
-        extensions: dict[str, Any] = {
-            FIELDS: found,
-            WHOLE_BODY: cycle.take_body,
-            LEAVING: cycle.watch_leaving,
-            STALLED: self._has_stalled,
-        }
-        if self._stranger:
-            extensions[VOUCH] = self._vouch
+        cycle = self.cycle = Cycle(self, method == "HEAD", waits_for_100, found)
         target = self.url
         path, raw_path, query = _parsed(target) if QUERY_MARK in target else _known(target)
         scope = {
@@ -233,7 +222,7 @@ class GuardedProtocol(HttpToolsProtocol):
             "query_string": query,
             "headers": headers,
             "state": self.app_state.copy(),
-            "extensions": extensions,
+            ATTENDANT: cycle,
         }
         if waiting:
             self.flow.pause_reading()
@@ -274,9 +263,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: Cycle, scope: dict[str, Any]) -> None:
         self._answering = cycle
-        task = scope["extensions"][TASK] = self.loop.create_task(cycle.run(self.app, scope))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        cycle.task = self.loop.create_task(cycle.run(self.app, scope))
+        self.tasks.add(cycle.task)  # it takes itself out: a callback costs every request
 
     @property
     def standing_headers(self) -> list[tuple[bytes, bytes]]:
@@ -302,7 +290,8 @@ class GuardedProtocol(HttpToolsProtocol):
             return refusals.BODY_TOO_LARGE
         if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
             return refusals.TRANSFER_CODING
-        if b"host" not in found or not host_is_well_formed(found[b"host"]):
+        host = found.get(b"host")
+        if host is None or not host_is_well_formed(host):
             return refusals.HOST_DOUBTFUL
         if self.parser.should_upgrade():
             self._upgrade_framing = _framing(length, coding)
@@ -368,7 +357,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _on_write_clock(self) -> None:
         self._write_clock = None
-        self._stalled = True
+        self.stalled = True
         log.info("connection closed", reason="the client stopped reading", after_s=self.limits.write_s)
         self.transport.abort()
 

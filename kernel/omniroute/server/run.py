@@ -149,6 +149,7 @@ class Server:
         if tasks:
             log.warning("requests cut off", requests=len(tasks))
             for task in tasks:
+                task.add_done_callback(self.connections.tasks.discard)  # one that has not begun cannot take itself out
                 task.cancel("the gateway is shutting down")
             await asyncio.wait(tasks, timeout=FAREWELL_S / 2)
         for connection in [*self.connections.connections, *self.connections.turned_away]:

@@ -1,19 +1,16 @@
 """Connections whose callers nobody knows yet, counted per address, so that one address cannot take them all.
 
-A connection stops counting with the first request on it that showed a valid key: the application calls what stands under
-`VOUCH` in the request's scope. Behind a proxy everybody has one address, and so have many sessions on one machine: loopback
+A connection stops counting with the first request on it that showed a valid key: the application says so to
+the request's `attendant`. Behind a proxy everybody has one address, and so have many sessions on one machine: loopback
 is not counted, and a proxy's connections count only until somebody's key came through.
 """
 
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any
 
 from omniroute.addresses import address_of, is_loopback
 
-__all__ = ["VOUCH", "Strangers", "vouch"]
+__all__ = ["Strangers"]
 
-VOUCH = "omniroute.vouch"
-"""In a scope's `extensions`: a function without arguments. Missing where there is nothing to tell."""
 IPV6_NETWORK_BITS = 64
 """What one subscriber gets: counting single addresses there would count nothing."""
 
@@ -53,10 +50,3 @@ class Strangers:
     def __len__(self) -> int:
         """How many addresses are counted."""
         return len(self._counts)
-
-
-def vouch(scope: Any) -> None:
-    """The caller of this request has shown a valid key."""
-    extensions = scope.get("extensions")
-    if extensions is not None and VOUCH in extensions:
-        extensions[VOUCH]()
