@@ -121,7 +121,8 @@ class Answers:
         assert exchange.head is not None
         exchange.relayed = False
         self._passports.remember_parts(response.parts, candidate.target)
-        response = _with_names(response, shaped.outgoing.tool_names)
+        if shaped.outgoing.tool_names:
+            response = _with_names(response, shaped.outgoing.tool_names)
         client = exchange.translator
         if not exchange.head.stream:
             return Answer(body=client.encode_response(response, exchange.request()), usage=response.usage)
@@ -247,8 +248,6 @@ def _too_long() -> UpstreamGarbled:
 
 
 def _with_names(response: ChatResponse, names: Mapping[str, str]) -> ChatResponse:
-    if not names:
-        return response
     parts = tuple(
         msgspec.structs.replace(part, name=names[part.name])
         if isinstance(part, ToolCallPart) and part.name in names

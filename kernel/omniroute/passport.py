@@ -153,12 +153,16 @@ class Passports:
                             return origin
         return None
 
-    def has_foreign(self, dialect: str, body: bytes, reader: Target) -> bool:
-        """A request holds an opaque text that is known to be somebody else's. Not looked for where none is known at all."""
-        for owner in self._owners:
+    def has_others(self, reader: Target) -> bool:
+        """A text is known that is not for this reader. As long as there is none, no request has to be searched for one."""
+        for owner in self._owners:  # noqa: SIM110 - there are few, mostly none, and a generator costs more than they do
             if not _may_read(owner, reader):
-                return not self.all_good(self.found_in(dialect, body), reader)
+                return True
         return False
+
+    def has_foreign(self, dialect: str, body: bytes, reader: Target) -> bool:
+        """A request holds an opaque text that is known to be somebody else's."""
+        return not self.all_good(self.found_in(dialect, body), reader)
 
     def all_good(self, texts: Iterable[bytes], reader: Target) -> bool:
         """None of them is known to be somebody else's."""

@@ -81,7 +81,8 @@ def _own_headers(exchange: Exchange, candidate: Candidate, headers: Mapping[str,
 def _can_be_relayed(exchange: Exchange, candidate: Candidate, passports: Passports) -> bool:
     if exchange.without_signatures or has_carrier(exchange.body, candidate.translator.carrier_marks):
         return False
-    if passports.has_foreign(exchange.translator.dialect, exchange.body, candidate.target):
+    reader = candidate.target
+    if passports.has_others(reader) and passports.has_foreign(exchange.translator.dialect, exchange.body, reader):
         return False
     if not candidate.adapts:
         return True
@@ -98,8 +99,12 @@ def _request(exchange: Exchange, candidate: Candidate, passports: Passports) -> 
             fix="send the whole conversation in `input`, with store false",
             param="/previous_response_id",
         )
-    foreign = passports.any if exchange.without_signatures else passports.foreign_to(candidate.target)
-    asked = without_signatures(asked, foreign, unsigned_too=exchange.without_signatures)
+    if exchange.without_signatures:
+        asked = without_signatures(asked, passports.any, unsigned_too=True)
+    elif passports.has_others(candidate.target):
+        asked = without_signatures(asked, passports.foreign_to(candidate.target))
+    if not candidate.adapts:
+        return asked
     adapted = candidate.provider.adapt(asked, candidate.model)
     known = len(asked.losses)
     if len(adapted.losses) == known:

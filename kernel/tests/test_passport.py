@@ -133,6 +133,12 @@ def test_an_escaped_text_is_the_same_text(passports):
     assert not passports.all_good([b"a/b="], ELSEWHERE)
 
 
+def test_nobody_has_to_search_before_a_text_of_somebody_else_is_known(passports):
+    assert not passports.has_others(HERE)
+    shown(passports, "signing", HERE)
+    assert (passports.has_others(HERE), passports.has_others(ELSEWHERE)) == (False, True)
+
+
 def test_p07_what_is_taken_out_is_a_loss_at_its_place_and_nothing_else_changes(passports):
     shown(passports, "signing", HERE)
     signed = {"signing": {"signature": "c2ln", "more": 1}}

@@ -83,12 +83,13 @@ def _read(body: bytes, params: Mapping[str, str]) -> tuple[WireHead | PlainReque
 
 def _request(head: WireHead | PlainRequest, fields: Fields | None, headers: Headers) -> ChatRequest:
     carriers = Carriers()
-    messages = [*read_system(head.system), *read_messages(head.messages, carriers)]
+    system = () if head.system is None else read_system(head.system)
+    messages = [*system, *read_messages(head.messages, carriers)]
     rarer = _NOTHING_RARER if fields is None else _Rarer(fields)
     return ChatRequest(
         model=head.model,
         messages=carriers.close(messages),
-        tools=_tools(head.tools),
+        tools=() if head.tools is None else _tools(head.tools),
         tool_choice=rarer.tool_choice,
         max_output_tokens=head.max_tokens,
         sampling=Sampling(
@@ -122,9 +123,9 @@ def _metadata(fields: Fields) -> dict[str, Raw]:
 # --- tools ------------------------------------------------------------------------------------------------------------
 
 
-def _tools(tools: Raw | Sequence[PlainTool] | None) -> tuple[Tool, ...]:
+def _tools(tools: Raw | Sequence[PlainTool]) -> tuple[Tool, ...]:
     if not isinstance(tools, Raw):
-        return tuple([_plain_tool(tool, f"/tools/{at}") for at, tool in enumerate(tools or ())])
+        return tuple([_plain_tool(tool, f"/tools/{at}") for at, tool in enumerate(tools)])
     if is_absent(tools):
         return ()
     return tuple([_tool(tool, Fields(tool, f"/tools/{at}")) for at, tool in enumerate(read_list(tools, "/tools"))])

@@ -1,6 +1,7 @@
 """`system` and `messages` to canonical messages: who may say what, and which calls the results answer."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import TypeAlias
 
 from msgspec import Raw
@@ -33,8 +34,6 @@ _SPEAKERS: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "syst
 
 
 def read_system(system: Raw | PlainContent) -> list[Message]:
-    if system is None:
-        return []
     content = read_content(system, "/system")
     _check_kinds(content, NOT_TEXT, "system text")
     return [Message(role="system", parts=tuple(content), source=Source("/system"))] if content else []
@@ -73,12 +72,15 @@ _PLACES = tuple(map(_places, range(_KEPT)))
 """They are the same in every request, and half of what it takes to read a turn of one text."""
 
 
-def _turns(messages: Raw | Sequence[PlainMessage]) -> Iterator[tuple[str, Raw | PlainContent]]:
+_role_and_content = attrgetter("role", "content")
+
+
+def _turns(messages: Raw | Sequence[PlainMessage]) -> Iterable[tuple[str, Raw | PlainContent]]:
     """The role and content of each."""
-    if not isinstance(messages, Raw):
-        for message in messages:
-            yield message.role, message.content
-        return
+    return _raw_turns(messages) if isinstance(messages, Raw) else map(_role_and_content, messages)
+
+
+def _raw_turns(messages: Raw) -> Iterator[tuple[str, Raw | None]]:
     for at, raw in enumerate(read_list(messages, "/messages")):
         fields = Fields(raw, f"/messages/{at}")
         yield fields.need("role", STRING), fields.take_raw("content")

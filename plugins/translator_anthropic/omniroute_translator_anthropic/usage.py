@@ -63,11 +63,15 @@ class UsageTally(msgspec.Struct, gc=False):
         )
 
 
+_NO_USAGE = Usage()
+
+
 def wire_usage(usage: Usage | None, *, whole: bool) -> Wire:
     """The wire's counts; unknown ones are 0. `whole` adds what only a message has, not its last delta."""
-    usage = usage or Usage()
+    usage = usage or _NO_USAGE
+    fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
     wire: Wire = {
-        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "input_tokens": fresh if fresh > 0 else 0,  # noqa: FURB136 - `max` costs five times that
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,

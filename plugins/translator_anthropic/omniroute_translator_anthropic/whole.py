@@ -82,7 +82,9 @@ def encode_response(response: ChatResponse, model: str) -> bytes:
         raise UpstreamFailed("the upstream broke off its answer with an error")
     has_calls = ToolCallPart in map(type, response.parts)
     wire = message(response.id, response.model or model, response.usage)
-    wire["content"] = [block for part in response.parts for block in whole_blocks(part)]
+    content = wire["content"]
+    for part in response.parts:
+        content += whole_blocks(part)
     wire.update(stop_reason(response.finish_reason, response.stop_sequence, has_calls=has_calls))
     if response.extensions:
         wire.update(response.extensions.get(DIALECT, {}))
