@@ -165,9 +165,8 @@ class RequestOut(msgspec.Struct):
         if reasoning.budget_tokens is not None:
             self._approximate("/reasoning/budget_tokens", f"{DIALECT} takes an effort, not a budget")
             effort = effort or effort_of(reasoning.budget_tokens)
-        if (
-            effort == "none" and DIALECT not in self._request.extensions
-        ):  # only few models know the word, the others answer 400
+        is_own = DIALECT in self._request.extensions
+        if effort == "none" and not is_own:  # only few models know the word, the others answer 400
             self._approximate("/reasoning/effort", "left out: the model decides")
             return {}
         return {} if effort is None else {"reasoning_effort": effort}
