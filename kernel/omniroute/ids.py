@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
-__all__ = ["Randomness", "new_ulid", "sane_request_id"]
+__all__ = ["RandomLetters", "new_ulid", "sane_request_id"]
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = tuple(high + low for high in CROCKFORD for low in CROCKFORD)
@@ -20,8 +20,9 @@ BLOCK_BYTES = 4096
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-class Randomness:
-    """The system's random bytes, fetched a block at a time: each fetch is a system call, and every request needs sixteen.
+class RandomLetters:
+    """Letters of Crockford's alphabet from the system's random bytes, made a block at a time: each fetch is a system call, and every
+    request needs sixteen.
 
     For ids, not for keys: a block stays in memory until it is used up. Safe to use from several threads. A forked
     process must `forget` what its parent will give.
@@ -35,29 +36,28 @@ class Randomness:
     def forget(self) -> None:
         """Give up the current block."""
         self._lock = threading.Lock()  # a new one: in a forked process nobody is left to release the old
-        self._block = b""
+        self._block = ""
         self._used = 0
 
-    def __call__(self, count: int) -> bytes:
+    def __call__(self, count: int) -> str:
         with self._lock:
             end = self._used + count
             if end > len(self._block):
-                self._block = self._source(max(self._block_bytes, count))
+                self._block = self._source(max(self._block_bytes, count)).translate(LETTERS).decode()
                 end = count
             self._used = end
             return self._block[end - count : end]
 
 
-_randomness = Randomness()
+_letters = RandomLetters()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_randomness.forget)
+    os.register_at_fork(after_in_child=_letters.forget)
 
 
-def new_ulid(clock: Callable[[], float] = time.time, randomness: Callable[[int], bytes] = _randomness) -> str:
+def new_ulid(clock: Callable[[], float] = time.time, letters: Callable[[int], str] = _letters) -> str:
     """26 characters that sort by time to the millisecond and never come twice: 48 bits of Unix time, 80 random ones."""
     milliseconds = int(clock() * 1000) % (1 << TIME_BITS)
-    random = randomness(RANDOM_LETTERS).translate(LETTERS).decode()
-    return f"{_seconds(milliseconds >> 10)}{PAIRS[milliseconds & 1023]}{random}"
+    return f"{_seconds(milliseconds >> 10)}{PAIRS[milliseconds & 1023]}{letters(RANDOM_LETTERS)}"
 
 
 @lru_cache(maxsize=2)

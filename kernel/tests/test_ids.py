@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from omniroute.ids import Randomness, new_ulid, sane_request_id
+from omniroute.ids import RandomLetters, new_ulid, sane_request_id
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from omniroute.ids import Randomness, new_ulid, sane_request_id
     ],
 )
 def test_a_ulid_is_time_then_randomness_in_crockfords_alphabet(now_s, random, expected):
-    assert new_ulid(clock=lambda: now_s, randomness=lambda count: random) == expected
+    assert new_ulid(clock=lambda: now_s, letters=RandomLetters(lambda _: random, len(random))) == expected
 
 
 def test_ulids_sort_by_time_and_do_not_repeat():
@@ -37,7 +37,7 @@ class Counting:
     def __call__(self, count):
         start = sum(self.asked)
         self.asked.append(count)
-        return bytes(number % 251 for number in range(start, start + count))
+        return bytes((7 * number + number // 32) % 256 for number in range(start, start + count))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ class Counting:
 )
 def test_randomness_is_fetched_in_blocks_and_given_once(counts, asked):
     source = Counting()
-    randomness = Randomness(source, 32)
-    given = [randomness(count) for count in counts]
+    letters = RandomLetters(source, 32)
+    given = [letters(count) for count in counts]
     assert [len(piece) for piece in given] == counts
     assert source.asked == asked
     assert len(set(given)) == len(given)
