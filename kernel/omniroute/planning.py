@@ -65,7 +65,7 @@ class Planner:
     def candidates(self, exchange: Exchange, now_s: float) -> Iterator[Candidate]:
         """All that may serve what was read, best first; accounts and inner combos are ordered when it is their turn."""
         assert exchange.route is not None
-        if len(exchange.route.overview.by_target) < 2:
+        if len(exchange.route.overview.by_target) < 2:  # no choice: no strategy counts a turn
             return iter(exchange.route.overview.by_target.values())
         return self._ordered(exchange, exchange.route, now_s, self._router.standing.view, self._draw)
 
