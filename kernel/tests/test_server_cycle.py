@@ -52,6 +52,12 @@ class Connection:
     def vouch(self) -> None:
         self.known = True
 
+    def send(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def close(self) -> None:
+        self.transport.close()
+
     def on_response_complete(self) -> None:
         self.completed += 1
 

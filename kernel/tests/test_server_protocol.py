@@ -14,6 +14,7 @@ import pytest
 from omniroute import logs
 from omniroute.contracts import Headers
 from omniroute.errors import PayloadTooLarge
+from omniroute.outbox import Outbox
 from omniroute.server import ClientDisconnected, Server, ServerLimits, loop_factory, read_body, running
 from omniroute.server.attendant import vouch
 from omniroute.server.connections import Connections
@@ -499,6 +500,25 @@ def test_a_client_that_asks_first_is_told_to_continue_only_when_somebody_reads(s
 
 
 # --- several requests on one connection -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "bodies"),
+    [
+        (LAST, [b"GET /last "]),
+        (GOOD + GOOD + LAST, [b"GET /fine ", b"GET /fine ", b"GET /last "]),
+        (POST.replace(b"/p", b"/unread") + b"Content-Length: 9\r\n\r\nno", [b"who are you"]),
+        (GOOD + b"\0", [b"GET /fine ", None]),
+    ],
+    ids=["asked to close", "pipelined", "unread body", "garbage behind it"],
+)
+def test_what_waits_for_others_is_written_before_its_connection_ends(served, data, bodies):
+    async def hold() -> None:
+        Outbox.of(served.loop).coming = 9  # as if eight more had come
+
+    asyncio.run_coroutine_threadsafe(hold(), served.loop).result(10)
+    found = [reply.body for reply in served.ask(data)]
+    assert [body and reply for body, reply in zip(bodies, found, strict=True)] == bodies
 
 
 def test_pipelined_requests_are_answered_in_order(served):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from omniroute.errors import StartError, StoreLocked
+from omniroute.outbox import Outbox
 from omniroute.server import Server, running, serve
 from omniroute.server.listen import bind
 
@@ -148,11 +149,14 @@ async def test_draining_lets_answers_finish_and_withdraws_readiness_at_once():
         await get(server, "/")
 
 
-async def test_what_is_not_finished_in_time_is_told_and_cut_off():
+@pytest.mark.parametrize("coming", [0, 9], ids=["alone", "with others"])
+async def test_what_is_not_finished_in_time_is_told_and_cut_off(coming):
     app = App()
     async with started(app) as server:
         answer = asyncio.create_task(get(server, "/slow"))
         await app.asked.wait()
+        outbox = Outbox.of(asyncio.get_running_loop())
+        outbox.coming, outbox._is_ending = coming, bool(coming)  # the turn does not end before it is cut off
         async with asyncio.timeout(3):
             await server.stop(drain_s=0.01, listen_on_s=3600)
         assert (await answer).endswith(b"3\r\ncut\r\n0\r\n\r\n")

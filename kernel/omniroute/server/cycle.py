@@ -42,7 +42,9 @@ class Connection(Protocol):
     @property
     def standing_headers(self) -> list[tuple[bytes, bytes]]: ...
     def vouch(self) -> None: ...
+    def send(self, data: bytes) -> None: ...
     def on_response_complete(self) -> None: ...
+    def close(self) -> None: ...
     def close_gently(self) -> None: ...
 
 
@@ -130,7 +132,7 @@ class Cycle(msgspec.Struct, eq=False):
 
     async def _fail(self) -> None:
         if self.response_started:
-            self.connection.transport.close()
+            self.connection.close()
             return
         self._start = None
         await self.send({"type": "http.response.start", "status": 500, "headers": FAILED_HEADERS})
@@ -162,7 +164,7 @@ class Cycle(msgspec.Struct, eq=False):
     async def receive(self) -> Any:
         connection = self.connection
         if self.waiting_for_100_continue and not connection.transport.is_closing():
-            connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         while not (self._news or self.disconnected or self.response_complete):
             connection.flow.resume_reading()
@@ -209,7 +211,7 @@ class Cycle(msgspec.Struct, eq=False):
             data = b"".join((head, *chunk, b"" if more else b"0\r\n\r\n"))
         self.response_started, self.waiting_for_100_continue = True, False
         connection = self.connection
-        connection.transport.write(data)
+        connection.send(data)
         if more:
             return
         self.response_complete = True

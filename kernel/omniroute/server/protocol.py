@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from omniroute.logs import get_logger
+from omniroute.outbox import Outbox
 from omniroute.server import refusals
 from omniroute.server.attendant import ATTENDANT
 from omniroute.server.connections import Connections
@@ -63,6 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, state, app_state, loop)
         self.state = state
         self.limits = state.limits
+        self.outbox = Outbox.of(loop)
         self._phase = BETWEEN
         self._answering: Cycle | None = None
         """`cycle` is the last in line."""
@@ -175,6 +177,22 @@ class GuardedProtocol(HttpToolsProtocol):
             self._write_clock.cancel()
             self._write_clock = None
 
+    def send(self, data: bytes) -> None:
+        self.outbox.put(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def close(self) -> None:
+        """Once all that was sent is written."""
+        self.outbox.flush()
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        self.outbox.flush()
+        super().shutdown()
+
     # --- the parser's callbacks ---
 
     def on_message_begin(self) -> None:
@@ -263,6 +281,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: Cycle, scope: dict[str, Any]) -> None:
         self._answering = cycle
+        self.outbox.coming += 1
         cycle.task = self.loop.create_task(cycle.run(self.app, scope))
         self.tasks.add(cycle.task)  # it takes itself out: a callback costs every request
 
@@ -334,7 +353,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._phase == BODY:
             self._check_pace()
         else:
-            self.transport.close()  # connected, and said nothing
+            self.close()  # connected, and said nothing
 
     def _on_idle_clock(self) -> None:
         """Runs from the first answer on and looks again when it may be time: cheaper than one clock per answer."""
@@ -343,7 +362,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if left_s > 0:
             self._idle_clock = self.loop.call_later(left_s, self._on_idle_clock)
         else:
-            self.transport.close()
+            self.close()
 
     def _check_pace(self) -> None:
         limits = self.limits
@@ -389,13 +408,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.state.log_refusal(refusal)
-        self.transport.write(refusal.encode(self.state.default_headers))
+        self.send(refusal.encode(self.state.default_headers))
         self._linger()
 
     def _linger(self) -> None:
         """Close, but listen for a moment: closing with unread bytes resets the connection and may lose the answer."""
         self._deaf = self._lingering = True
         self._stop_clock()
+        self.outbox.flush()
         if self.transport.is_closing() or not self.transport.can_write_eof():
             self.transport.close()
             return
@@ -408,7 +428,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._phase == BODY and self.cycle is self._answering:
             self._linger()
         else:
-            self.transport.close()
+            self.close()
 
     def _report(self, fault: BaseException | None) -> None:
         if isinstance(fault, httptools.HttpParserError):

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from omniroute.errors import UpstreamFailed, UpstreamGarbled
+from omniroute.outbox import Outbox
 from omniroute.transport.inflating import inflater
 from omniroute.transport.reasons import BROKEN, NO_ANSWER, NOT_HTTP, reason
 from omniroute.transport.stream import LeanStream
@@ -55,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive_s = self._longest_s = keep_alive_s
         self._owner = owner
         self._loop = loop
+        self._outbox = Outbox.of(loop)
         self._body: list[bytes] = []
         """Of what is being fed to the parser, which calls no code of ours for it: a read may hold hundreds of chunks."""
         self.on_body = self._body.append
@@ -67,6 +69,8 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._over = self._keeps = self._until_close = False
         self._is_full = False
+        self._waits = False
+        """Nothing of the request has been written yet."""
         self._sent = True
         """False from the first piece of a long body to the last."""
         self._bodyless = False
@@ -88,13 +92,13 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         try:
             if len(body) <= PIECE_BYTES:
-                transport.writelines((head, body))
+                self._waits = True
+                self._outbox.put(self._write, (head, body))
             else:
                 transport.write(head)
+                if transport.is_closing():
+                    raise StaleConnection
                 self._sent = False
-            if transport.is_closing():
-                raise StaleConnection
-            if not self._sent:
                 await self._upload(answer, memoryview(body))
             while not answer.status:
                 if answer.error is not None:
@@ -104,6 +108,15 @@ class Connection(asyncio.Protocol):
             answer.close()
             raise
         return answer
+
+    def _write(self, pieces: tuple[bytes, bytes]) -> None:
+        if not self._waits:  # nobody does any more
+            return
+        if not self._transport.is_closing():
+            self._transport.writelines(pieces)
+        if self._transport.is_closing():
+            self._lose(None)
+        self._waits = False
 
     async def _upload(self, answer: LeanStream, body: memoryview) -> None:
         """In pieces, unless the upstream refuses before it has read all: then the rest stays here."""
@@ -140,7 +153,12 @@ class Connection(asyncio.Protocol):
         was_busy, self._busy = self._busy, False
         self._owner.lost(self, was_busy=was_busy)
         answer, self._answer = self._answer, None
-        if answer is not None:
+        if answer is None:
+            return
+        if self._waits:
+            self._waits = False
+            answer.fail(StaleConnection(), error)
+        else:
             answer.fail(_broken(answer, reason(error) if error else "the connection was closed"), error)
 
     # --- asyncio's calls ----------------------------------------------------------------------------------------------
@@ -172,7 +190,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
-        if answer is None:  # nothing was asked: junk, or the upstream's farewell
+        if answer is None or self._waits:  # nothing was asked: junk, or the upstream's farewell
             self.abort()
             return
         self._barren_bytes += len(data)
@@ -193,7 +211,8 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
         elif self._barren_bytes > MAX_HEAD_BYTES:
             self._refuse("its head, or its framing, is too long")
-        answer.wake()
+        if answer.wake():
+            self._outbox.coming += 1
 
     def _hand_over(self, answer: LeanStream) -> None:
         data = b"".join(self._body)  # one piece is not copied

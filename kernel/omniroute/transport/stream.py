@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from omniroute.errors import UpstreamError
 from omniroute.transport.inflating import Inflater
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class LeanStream(msgspec.Struct, eq=False):
     inflater: Inflater | None = None
     ended: bool = False
     """Nothing more will come: the answer is complete, or has failed."""
-    error: UpstreamError | None = None
+    error: Exception | None = None
     paused: bool = False
     unread: list[bytes] = []
     unread_bytes: int = 0
@@ -94,14 +93,17 @@ class LeanStream(msgspec.Struct, eq=False):
         self.waiter = waiter = self.loop.create_future()
         return waiter
 
-    def wake(self) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+    def wake(self) -> bool:
+        """Whether somebody was waiting."""
+        if self.waiter is None or self.waiter.done():
+            return False
+        self.waiter.set_result(None)
+        return True
 
     def finish(self) -> None:
         self.ended, self.connection = True, None
 
-    def fail(self, error: UpstreamError, cause: BaseException | None) -> None:
+    def fail(self, error: Exception, cause: BaseException | None) -> None:
         error.__cause__ = cause
         self.error = error
         self.finish()

@@ -1,6 +1,7 @@
 """What the transport of our own promises besides."""
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import zlib
 import pytest
 
 from omniroute.api import HttpRequest, UpstreamFailed, UpstreamUnreachable
+from omniroute.outbox import MOST_WAITING, Outbox
 from omniroute.transport import LeanTransport, own_transports, read_at_once, read_whole
 from omniroute.transport.connection import HIGH_WATER_BYTES
 from omniroute.transport.dialing import Dialer
@@ -91,6 +93,60 @@ async def test_a_farewell_that_the_loop_has_not_seen_is_found_before_anything_is
         peer, body = await asyncio.gather(accept_and_answer(), call)
         assert body == b"{}"
         peer.close()
+
+
+@contextlib.contextmanager
+def held():
+    """What is sent waits for others, and goes when this is over."""
+    outbox = Outbox.of(asyncio.get_running_loop())
+    outbox.coming, outbox._is_ending = 9, True
+    yield
+    outbox._end()
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        lambda connection: connection._transport.abort(),
+        lambda connection: connection.data_received(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"),
+    ],
+    ids=["closed", "a farewell"],
+)
+async def test_a_request_whose_connection_is_lost_before_it_was_written_takes_another(lean, serve, reply, lose):
+    async with serve(reply(OK)) as server:
+        await ask(lean, server.url)
+        (connection,) = idle(lean)
+        with held():
+            call = asyncio.create_task(ask(lean, server.url, body=b"{}"))
+            await asyncio.sleep(0)
+            assert idle(lean) == []
+            lose(connection)
+        assert await call == b"{}"
+        assert (server.connections, server.requests) == (2, 2)
+
+
+async def test_a_request_that_was_cancelled_before_it_was_written_never_is(lean, serve, reply):
+    async with serve(reply(OK)) as server:
+        await ask(lean, server.url)
+        with held():
+            call = asyncio.create_task(ask(lean, server.url, body=b"{}"))
+            await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        await server.until_closed()
+        assert server.requests == 1
+
+
+async def test_requests_of_one_turn_reach_their_upstream_whole(lean, serve):
+    async def script(head, body, writer, reader):
+        writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    async with serve(script) as server:
+        bodies = [bytes([letter]) * letter * 100 for letter in range(60, 60 + 3 * MOST_WAITING)]
+        for _ in range(2):
+            Outbox.of(asyncio.get_running_loop()).coming = len(bodies)
+            assert await asyncio.gather(*(ask(lean, server.url, body=body) for body in bodies)) == bodies
 
 
 async def test_what_an_idle_connection_says_unasked_closes_it(lean, serve):
