@@ -34,6 +34,9 @@ __all__ = ["run"]
 YOUNG_OBJECTS = 5000
 """Net, until the collector looks at them; Python's own 700 is less than a few requests in flight have."""
 
+KEPT_BYTES = 8 * 1024 * 1024
+"""Blocks up to here come from the heap, and twice as much may lie idle at its end."""
+
 log = get_logger(__name__)
 
 
@@ -72,6 +75,17 @@ def tune_collector() -> None:
     gc.enable()
 
 
+def tune_allocator() -> None:
+    """Have glibc keep what a few requests need, instead of giving it back with each and asking for it again with the next.
+
+    As it comes, it returns the end of its heap as soon as 128 kB are free there, which is one agent's prompt: where the heap
+    happened to end with a body, that was 35 page faults per request of 100 kB and half as much CPU again. Freeing a block that
+    was mapped raises both limits for good, to its size and twice its size (mallopt(3), "dynamic mmap threshold"). The block is
+    never touched, so it takes no memory. Other allocators have limits of their own, and take no notice.
+    """
+    bytes(KEPT_BYTES)
+
+
 class _Opening:
     """What is done around the moment when the gateway is ready: the first key before, the rest after it."""
 
@@ -95,6 +109,7 @@ class _Opening:
         print_data(url)
         sys.stdout.flush()
         tune_collector()
+        tune_allocator()
         self._after = asyncio.get_running_loop().create_task(self._look_around(url))
 
     def drain(self) -> None:
