@@ -12,7 +12,8 @@ import pytest
 from omniroute import logs
 from omniroute.contracts import AttemptRecord, RequestRecord
 from omniroute.logs import LEVELS, MASK, Redactor
-from omniroute.logs.rendering import MOST_WAITING
+from omniroute.logs.rendering import MOST_WAITING, json_line
+from omniroute.logs.requests import MAX_KEPT, _line_of
 from omniroute.logs.setup import active
 from omniroute.model import Loss, Usage
 from omniroute.secret import Secret
@@ -340,6 +341,58 @@ def test_a_request_is_one_event(log):
         "attempts": 2, "ms": 1250.0, "target": "lab/echo", "account": "work", "first_content_ms": 31.4,
         "input_tokens": 3, "output_tokens": 4, "losses": 1,
     }  # fmt: skip
+
+
+ATTEMPT = AttemptRecord(provider="lab", model="echo", account="a")
+LINES = {
+    "plain": {},
+    "tokens": {"usage": Usage(input_tokens=0, output_tokens=4)},
+    "first content": {"first_content_s": 0.00005},
+    "all of it": {
+        "provider": "lab", "model": "echo", "account": "work", "attempts": (ATTEMPT, ATTEMPT), "error": "rate_limited",
+        "usage": Usage(input_tokens=3, output_tokens=10**20), "first_content_s": 1.0,
+        "losses": (Loss(pointer="/a", kind="dropped", reason="r"),),
+    },
+    "not sent": {"attempts": (AttemptRecord(provider="lab", model="echo", account="a", sent=False), ATTEMPT)},
+    "no account": {"provider": "lab", "model": "echo", "account": ""},
+    "failed": {"status": 502, "outcome": "error", "error": "upstream_failed"},
+    "a long time": {"duration_s": 123456.78949, "started_at_s": 1.8e9},
+    "a whole second": {"duration_s": 1.0},
+    "no time": {"duration_s": 0.0},
+    "somebody's address": {"provider": "lab", "model": "echo", "account": "me@example.test"},
+    "other letters": {"requested_model": 'a"\\b\n\u2028é{}%s', "key_name": "{0}%d"},
+    "half a letter": {"requested_model": "\ud800"},
+    "a very long name": {"requested_model": "m" * 2000},
+    "a credential": {"requested_model": CANARY},
+    "its own id": {"request_id": "mine-1"},
+    "an odd id": {"id": 'x"', "request_id": 'x"'},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", LINES.values(), ids=LINES)
+def test_a_line_made_of_kept_parts_is_the_one_made_anew(log, changes):
+    log.redactor.add(CANARY)
+    log.start("info")
+    for turn in range(3):
+        given = record(**({"id": f"01{turn}", "request_id": f"01{turn}"} | changes))
+        logs.log_request(given)
+        line, anew = log.text.split("\n")[-2], json_line(_line_of(given, log.redactor)).decode()
+        assert line == anew or (line.isascii() and json.loads(line) == json.loads(anew))
+
+
+def test_a_line_of_kept_parts_hides_what_has_become_a_secret(log):
+    log.start("info")
+    for _ in range(2):
+        logs.log_request(record(id="01", request_id="01", requested_model="made-up-name"))
+        log.redactor.add("made-up-name")
+    assert [event["model"] for event in log.events] == ["made-up-name", MASK]
+
+
+def test_few_parts_of_lines_are_kept(log):
+    log.start("info")
+    for number in range(MAX_KEPT + 10):
+        logs.log_request(record(id="01", request_id="01", requested_model=f"model-{number}"))
+    assert len(log.redactor.memo) <= MAX_KEPT
 
 
 def test_what_is_unknown_is_left_out(log):

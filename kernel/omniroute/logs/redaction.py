@@ -58,7 +58,8 @@ class Redactor:
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
         self._values: tuple[str, ...] = ()
-        self._memo: dict[str, str] = {}
+        self.memo: dict[Any, Any] = {}
+        """What was found by the values there are: another one, as soon as they change."""
         self._lock = threading.Lock()
 
     def add(self, value: str) -> None:
@@ -73,9 +74,10 @@ class Redactor:
         """`text` with every credential replaced by `***`; the same object when there is none."""
         if len(text) < SHORTEST_SECRET:
             return text
-        if (known := self._memo.get(text)) is not None:
+        known: str | None = self.memo.get(text)
+        if known is not None:
             return known
-        memo = self._memo
+        memo = self.memo
         clean = self.unusual(text)
         if len(text) <= 256:
             if len(memo) >= 1024:
@@ -145,7 +147,7 @@ class Redactor:
             spellings = {spelling for known in self._count for spelling in _spellings(known)}
             # Longest first: a value may be part of another.
             self._values = tuple(sorted(spellings, key=len, reverse=True))
-            self._memo = {}
+            self.memo = {}
 
 
 def _spellings(value: str) -> set[str]:

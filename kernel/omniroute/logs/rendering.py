@@ -52,7 +52,9 @@ def json_line(line: dict[str, Any] | msgspec.Struct) -> bytes:
     try:
         return _JSON.encode(line)
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):  # lone surrogates, integers beyond 64 bits
-        fields = msgspec.structs.asdict(line) if isinstance(line, msgspec.Struct) else line
+        fields = line
+        if isinstance(line, msgspec.Struct):
+            fields = {name: value for name, value in msgspec.structs.asdict(line).items() if value is not None}
         return json.dumps(fields, default=repr).encode()
 
 
