@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -39,6 +39,16 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 
+class _Sent:
+    """Nothing is left to be awaited."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+SENT = _Sent()
+
+
 class Exchange(msgspec.Struct, kw_only=True, eq=False):
     """Mutable, one per request, never kept beyond it. Everything the request record needs ends up here."""
 
@@ -50,6 +60,8 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     request_id: str
     client: Send
     """Takes the answer's messages."""
+    at_once: Callable[[int, RawHeaders, bytes], bool] | None = None
+    """Sends a whole answer without messages, where it can."""
     fault: GatewayError | None = None
     """What is wrong with how the request was sent: it is refused before anything else."""
     body: bytes = b""
@@ -143,7 +155,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
             await client(message)
             see(message)
 
-        self.client = shown
+        self.client, self.at_once = shown, None
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
@@ -169,8 +181,8 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
         self.finished = not more
         self._sent_s = time.perf_counter()
 
-    async def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """A whole JSON answer: `start` and `send` in one."""
+    def answer(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> Awaitable[None]:
+        """A whole JSON answer: `start` and `send` in one. To be awaited, though mostly it is sent by then."""
         sent: RawHeaders = [
             (b"x-request-id", self.request_id.encode()),
             (b"content-type", b"application/json"),
@@ -178,15 +190,24 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
             *headers,
             *self._route_headers(is_final=True),
         ]
+        if self.at_once is None or not self.at_once(status, sent, body):
+            return self._answer(status, sent, body)
+        self._answered(status, body)
+        return SENT
+
+    async def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         self.sending = True
         try:
-            await self.client({"type": "http.response.start", "status": status, "headers": sent})
+            await self.client({"type": "http.response.start", "status": status, "headers": headers})
             self.status, self.started = status, True
             await self.client({"type": "http.response.body", "body": body, "more_body": False})
         finally:
             self.sending = False
+        self._answered(status, body)
+
+    def _answered(self, status: int, body: bytes) -> None:
+        self.status, self.started, self.finished = status, True, True
         self.response_bytes += len(body)
-        self.finished = True
         self._sent_s = time.perf_counter()
 
     async def refuse(self, error: GatewayError) -> None:

@@ -45,6 +45,7 @@ async def test_behind_another_server_the_long_ways_are_taken():
     assert attendant.fields == fields_of(scope) == FIELDS
     assert attendant.task is asyncio.current_task()
     assert attendant.take_body(1000) is None
+    assert not attendant.answer(200, [], b"hi")
     assert not attendant.has_stalled()
     vouch(scope)
     attendant.vouch()

@@ -98,6 +98,35 @@ async def test_a_whole_answer_goes_out_in_one_write(connection):
     assert (connection.completed, connection.transport.closed) == (1, False)
 
 
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize("start", [OK, {**OK, "status": 503}, {**STREAM, "status": 204}, STREAM], ids=repr)
+async def test_an_answer_at_once_is_the_one_that_its_messages_make(method, keep_alive, start):
+    written, text = [], b"" if start["status"] == 204 else b"hi"
+    for at_once in (False, True):
+        connection = Connection()
+        cycle = connection.cycle(method)
+        cycle.keep_alive = keep_alive
+        if at_once:
+            assert cycle.answer(start["status"], start["headers"], text)
+        else:
+            await answered(cycle, start, body(text))
+        assert (connection.completed, connection.transport.closed) == (1, not keep_alive)
+        written.append(connection.transport.writes)
+    assert written[0] == written[1]
+
+
+async def test_an_answer_is_not_sent_at_once_where_something_has_to_come_before_it(connection):
+    begun, full, left = connection.cycle(), connection.cycle(), connection.cycle()
+    await begun.send(STREAM)
+    left.leave()
+    assert not begun.answer(200, [], b"hi")
+    assert not left.answer(200, [], b"hi")
+    connection.flow.pause_writing()
+    assert not full.answer(200, [], b"hi")
+    assert connection.transport.writes == []
+
+
 async def test_each_piece_of_a_stream_is_one_write_and_the_first_takes_the_head_along(connection):
     await answered(connection.cycle(), STREAM, body(b"one", more=True), body(b"three", more=True), body(b""))
     assert connection.transport.writes == [

@@ -4,7 +4,7 @@ Behind another server the scope has none and `Unattended` takes the long ways.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from omniroute.server.asgi import Receive, Scope
@@ -30,6 +30,10 @@ class Attendant(Protocol):
     def take_body(self, limit: int) -> bytes | None:
         """The request's body where all of it has come by now, as nearly always, instead of `receive`. None where
         `read_body` has to be awaited: there is more to come, or more than `limit` bytes."""
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer, at a third of what its two messages cost. False where it has to be those: the server is not ours,
+        something has been sent, or the client has to read first."""
 
     def watch_leaving(self, on_leave: OnLeave | None) -> None:
         """Call this once when the client leaves before it has its answer, at once when it has; None: nothing any more."""
@@ -61,6 +65,10 @@ class Unattended:
     def take_body(self, limit: int) -> bytes | None:
         del limit
         return None
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        del status, headers, body
+        return False
 
     def watch_leaving(self, on_leave: OnLeave | None) -> None:
         if self._listening is not None:

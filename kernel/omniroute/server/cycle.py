@@ -5,7 +5,7 @@ was written can still be answered. Header values with control characters are ref
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -160,6 +160,13 @@ class Cycle(msgspec.Struct, eq=False):
         body = b"".join(self._pieces)  # one piece is not copied
         self._pieces, self._unread_bytes = [], 0
         return body
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        if self._start is not None or self.disconnected or self.connection.flow.write_paused:
+            return False
+        self._start = {"status": status, "headers": headers}
+        self._write(body, more=False)
+        return True
 
     async def receive(self) -> Any:
         connection = self.connection

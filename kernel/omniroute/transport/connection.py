@@ -16,7 +16,7 @@ from omniroute.transport.inflating import inflater
 from omniroute.transport.reasons import BROKEN, NO_ANSWER, NOT_HTTP, reason
 from omniroute.transport.stream import LeanStream
 
-__all__ = ["Connection", "Owner", "StaleConnection"]
+__all__ = ["PIECE_BYTES", "Connection", "Owner", "StaleConnection"]
 
 MAX_HEADERS = 256
 MAX_HEAD_BYTES = 64 * 1024
@@ -78,10 +78,12 @@ class Connection(asyncio.Protocol):
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    async def ask(self, method: str, head: bytes, body: bytes) -> LeanStream:
-        """Send a request and return when its answer's head is here. The connection was taken from its owner before.
+    def ask(self, method: str, head: bytes, body: bytes) -> LeanStream:
+        """Send a request. Its answer has a status as soon as its head is here, which whoever asks waits for (`changed`); he closes
+        it when he gives up. The connection was taken from its owner before.
 
-        Raises `UpstreamError`, and `StaleConnection` when nothing was sent. Cancelled or failed, the connection is closed.
+        Fails with `UpstreamError`, and with `StaleConnection` when nothing was sent. What is longer than `PIECE_BYTES` has to be
+        uploaded besides.
         """
         answer = self._answer = LeanStream(self, self._loop)
         self._headers, self._barren_bytes = [], 0
@@ -89,27 +91,12 @@ class Connection(asyncio.Protocol):
         self._over = self._until_close = False
         if method == "HEAD":
             self._bodyless = True
-        transport = self._transport
-        try:
-            if len(body) <= PIECE_BYTES:
-                self._waits = True
-                self._outbox.put(self._write, (head, body))
-            else:
-                transport.write(head)
-                if transport.is_closing():
-                    raise StaleConnection
-                self._sent = False
-                await self._upload(answer, memoryview(body))
-            while not answer.status:
-                if answer.error is not None:
-                    raise answer.error
-                await answer.changed()
-        except BaseException:
-            answer.close()
-            raise
+        self._waits = True
+        self._sent = len(body) <= PIECE_BYTES
+        self._outbox.put(self._write, (head, body) if self._sent else (head,))
         return answer
 
-    def _write(self, pieces: tuple[bytes, bytes]) -> None:
+    def _write(self, pieces: tuple[bytes, ...]) -> None:
         if not self._waits:  # nobody does any more
             return
         if not self._transport.is_closing():
@@ -118,12 +105,14 @@ class Connection(asyncio.Protocol):
             self._lose(None)
         self._waits = False
 
-    async def _upload(self, answer: LeanStream, body: memoryview) -> None:
+    async def upload(self, answer: LeanStream, body: bytes) -> None:
         """In pieces, unless the upstream refuses before it has read all: then the rest stays here."""
+        self._outbox.flush()
+        pieces = memoryview(body)
         for start in range(0, len(body), PIECE_BYTES):
             if answer.ended or answer.status >= 400:
                 return
-            self._transport.write(body[start : start + PIECE_BYTES])
+            self._transport.write(pieces[start : start + PIECE_BYTES])
             while self._is_full and not answer.ended and answer.status < 400:
                 await answer.changed()
         self._sent = True

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from omniroute.contracts import HttpRequest, Transport, UpstreamStream
 from omniroute.errors import UpstreamFailed, UpstreamUnreachable
-from omniroute.transport.connection import Connection, StaleConnection
+from omniroute.transport.connection import PIECE_BYTES, Connection, StaleConnection
 from omniroute.transport.deferred import through_aiohttp
 from omniroute.transport.dialing import Dialer, Resolve
 from omniroute.transport.reasons import NO_ANSWER, NOT_SENT, UNREACHABLE, unreachable
@@ -129,11 +129,21 @@ class LeanTransport:
             is_fresh = connection is None
             if connection is None:
                 connection = await self._connected(origin, connect_timeout_s)
+            answer = connection.ask(request.method, head, body)
             try:
-                return await connection.ask(request.method, head, body)
+                if len(body) > PIECE_BYTES:
+                    await connection.upload(answer, body)
+                while not answer.status:
+                    if answer.error is not None:
+                        raise answer.error
+                    await answer.changed()
+                return answer
             except StaleConnection as error:  # nothing was sent; the slot is free again
                 if is_fresh:
                     raise UpstreamFailed(NO_ANSWER, why="the connection was closed") from error
+            except BaseException:
+                answer.close()
+                raise
 
     async def close(self) -> None:
         if self._sweep is not None:
