@@ -13,12 +13,12 @@ import msgspec
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 
-from omniroute.contracts import Headers, Translator
+from omniroute.contracts import Authenticator, Headers, Translator
 from omniroute.errors import GatewayError, MethodNotAllowed, ModelNotFound, RouteNotFound
 from omniroute.exchange import Exchange, Receive, Scope, Send
 from omniroute.heading import read_heading, singular_names
 from omniroute.ids import new_ulid, sane_request_id
-from omniroute.pipeline import Pipeline, authenticate
+from omniroute.pipeline import Pipeline, authenticator_of, key_required
 from omniroute.routing import Router
 from omniroute.server.attendant import vouch
 
@@ -69,10 +69,12 @@ def model_endpoint(
 class ModelsList:
     """`GET /v1/models` and `GET /v1/models/{id}`: what this key can call now, in the client's form."""
 
-    def __init__(self, translators: Sequence[Translator], router: Router, authenticators: Sequence[object]) -> None:
+    def __init__(
+        self, translators: Sequence[Translator], router: Router, authenticators: Sequence[Authenticator]
+    ) -> None:
         self._translators = translators
         self._router = router
-        self._authenticators = authenticators
+        self._authenticate = authenticator_of(authenticators)
         self._singular = singular_names(translators)
 
     def endpoint(self, translator: Translator | None = None) -> Endpoint:
@@ -93,7 +95,8 @@ class ModelsList:
                 if heading.fault is not None:
                     raise heading.fault
                 peer = (scope.get("client") or ("",))[0]
-                await authenticate(self._authenticators, heading.headers, exchange.params, peer)  # type: ignore[arg-type]
+                if await self._authenticate(heading.headers, exchange.params, peer) is None:
+                    raise key_required()
                 vouch(scope)
                 await exchange.answer(200, self._body(form, found.get("model")))
             except GatewayError as error:

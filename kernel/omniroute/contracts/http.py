@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 __all__ = [
+    "HEADER_NAMES",
     "Headers",
     "HttpRequest",
     "HttpResponse",
@@ -15,18 +16,18 @@ __all__ = [
 
 
 class _Names(dict[bytes, str]):
-    """Names of headers as text, which the same few come with in every request."""
+    """Names of headers as lower-case text: the same few come with every request and every answer."""
 
     LIMIT = 512
 
     def __missing__(self, name: bytes) -> str:
-        text = name.decode("latin-1")
+        text = name.decode("latin-1").lower()
         if len(self) < self.LIMIT:
             self[name] = text
         return text
 
 
-_NAMES = _Names()
+HEADER_NAMES = _Names()
 
 
 class Headers(dict[str, str]):
@@ -36,7 +37,7 @@ class Headers(dict[str, str]):
 
     def __init__(self, raw: Mapping[bytes, bytes]) -> None:
         for name, value in raw.items():
-            self[_NAMES[name]] = value.decode("latin-1")
+            self[HEADER_NAMES[name]] = value.decode("latin-1")
 
     def __repr__(self) -> str:
         return f"Headers({sorted(self)})"  # values may be credentials

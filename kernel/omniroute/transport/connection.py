@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from omniroute.contracts.http import HEADER_NAMES
 from omniroute.errors import UpstreamFailed, UpstreamGarbled
 from omniroute.outbox import Outbox
 from omniroute.transport.inflating import inflater
@@ -253,7 +254,7 @@ class Connection(asyncio.Protocol):
             return
         headers: dict[str, str] = {}
         for name, value in self._headers:  # no comprehension: before Python 3.12 that is a call
-            headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
+            headers[HEADER_NAMES[name]] = value.decode("utf-8", "surrogateescape")
         self._keeps = self._parser.should_keep_alive()
         if "transfer-encoding" in headers:
             said = [value.lower() for name, value in self._headers if name.lower() == b"transfer-encoding"]
