@@ -55,8 +55,13 @@ class ContentWriter:
         return self._written(parts, assistant=assistant)
 
     def _written(self, parts: Iterable[tuple[str, Part]], *, assistant: bool) -> list[Block]:
-        written = ((at, self._block(part, at, assistant=assistant), part) for at, part in parts)
-        return [Block(pointer=at, wire=self._marked(wire, part, at)) for at, wire, part in written if wire is not None]
+        blocks: list[Block] = []
+        for at, part in parts:
+            if type(part) is TextPart and part.cache is None and not part.provider_metadata and part.text.strip():
+                blocks.append(Block(pointer=at, wire={"type": "text", "text": part.text}))  # what most of them come to
+            elif (wire := self._block(part, at, assistant=assistant)) is not None:
+                blocks.append(Block(pointer=at, wire=self._marked(wire, part, at)))
+        return blocks
 
     def _block(self, part: Part, pointer: str, *, assistant: bool) -> Wire | None:
         self._ledger.foreign(part, pointer, DIALECT)

@@ -5,7 +5,9 @@ Tool results that follow one another become one message of role `tool`. The call
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import get_args
 
 import msgspec
@@ -52,14 +54,37 @@ CALL_FIELDS: Mapping[str, Mapping[str, str]] = {
 KNOWN = {kind: {"role", *kind.__struct_fields__} for kind in get_args(MessageWire)}
 
 
+def _known_alone(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """The same kind of message, with no other fields than those."""
+    return msgspec.defstruct(
+        kind.__name__, (), bases=(kind,), tag=kind.__struct_config__.tag, forbid_unknown_fields=True
+    )
+
+
+KNOWN_ALONE: "msgspec.json.Decoder[list[MessageWire]]" = msgspec.json.Decoder(
+    list[reduce(or_, map(_known_alone, get_args(MessageWire)))]  # type: ignore[misc]  # made at run time
+)
+"""For messages as nearly all clients send them, which need not be looked through for what nobody knows."""
+OTHERWISE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
 def decode_messages(raw: Raw) -> tuple[tuple[Message, ...], list[Loss]]:
-    wire = decode(MESSAGES, raw, "/messages")
+    wire, unknown = read_messages(raw)
     if not wire:
         raise InvalidRequest("messages is empty", fix="send at least one message", param="messages")
     history = History()
     for position, message in enumerate(wire):
         history.add(message, f"/messages/{position}")
-    return history.close(), [*history.losses, *unknown_fields(raw, wire)]
+    return history.close(), [*history.losses, *unknown]
+
+
+def read_messages(raw: Raw) -> tuple[list[MessageWire], Iterable[Loss]]:
+    """The messages, and what is lost of them. Raises `InvalidRequest`."""
+    try:
+        return KNOWN_ALONE.decode(raw), ()
+    except OTHERWISE:
+        wire = decode(MESSAGES, raw, "/messages")
+        return wire, unknown_fields(raw, wire)
 
 
 def unknown_fields(raw: Raw, wire: list[MessageWire]) -> Iterator[Loss]:

@@ -64,12 +64,13 @@ def rename_model(body: bytes, model: str) -> bytes:
 
 
 def decode_request(body: bytes, headers: Headers) -> ChatRequest:
-    wire = decode(REQUEST, body)
+    fields = decode(FIELDS, body)
+    large = fields.pop("messages", NOTHING), fields.pop("tools", NOTHING)  # most of the body: looked through once
+    wire = decode(REQUEST, msgspec.json.encode(fields))
+    wire.messages, wire.tools = large
     check(wire)
     messages, losses = decode_messages(wire.messages)
-    extensions = {
-        name: value for name, value in decode(FIELDS, body).items() if name not in CANONICAL and is_set(value)
-    }
+    extensions = {name: value for name, value in fields.items() if name not in CANONICAL and is_set(value)}
     stops = [wire.stop] if isinstance(wire.stop, str) else wire.stop or ()
     return ChatRequest(
         model=wire.model,

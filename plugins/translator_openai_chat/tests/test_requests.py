@@ -393,6 +393,15 @@ def test_two_different_limits_keep_the_newer_name_and_report_the_other():
     assert [loss.pointer for loss in request.losses] == ["/max_tokens"]
 
 
+@pytest.mark.parametrize(("wire", "messages"), MESSAGES)
+@pytest.mark.parametrize(("value", "lost"), [(None, False), (1, True)], ids=["null", "set"])
+def test_fields_that_nobody_knows_change_nothing_else(wire, messages, value, lost):
+    request = decode({"model": "m", "messages": [{**message, "x_new": value} for message in wire]})
+    assert request.messages == tuple(messages)
+    places = [f"/messages/{position}/x_new" for position in range(len(wire))] if lost else []
+    assert [loss.pointer for loss in request.losses] == places
+
+
 def test_fields_of_messages_that_nobody_knows_are_reported():
     request = decode({"model": "m", "messages": [HI_WIRE, {"role": "assistant", "content": "a", "audio": {"id": "x"}}]})
     assert [loss.pointer for loss in request.losses] == ["/messages/1/audio"]
