@@ -5,6 +5,7 @@
 
 import asyncio
 import functools
+import itertools
 from time import perf_counter
 from typing import cast
 
@@ -20,6 +21,20 @@ def stream(dialect: str, count: int, text: str) -> list[bytes]:
     """What to write, one piece per event."""
     parts = [wire.chunked(event) for event in wire.events(dialect, count, text)]
     return [wire.STREAM_HEAD + parts[0], *parts[1:-1], parts[-1] + wire.STREAM_END]
+
+
+begun = itertools.count()
+"""Slow streams."""
+GOLDEN_RATIO = 0.618034
+
+
+def spread_s(now_s: float) -> float:
+    """When a slow stream counts as begun: within the last interval, so that the events of any number of streams are spread
+    evenly over it. Left to when they were begun, they come in bunches, in others for the gateway than for the proxy, and
+    an event costs half as much in a bunch.
+    """
+    interval_s = 1 / wire.SLOW_EVENTS_PER_S
+    return now_s - (now_s - next(begun) * GOLDEN_RATIO * interval_s) % interval_s
 
 
 class Upstream(asyncio.Protocol):
@@ -54,7 +69,7 @@ class Upstream(asyncio.Protocol):
             self.rush(stream(dialect, wire.STREAM_EVENTS, " lorem"), 0)
         else:
             parts = stream(dialect, int(rest.partition(b"/")[0]), f" lorem {wire.NO_STAMP.decode()}")
-            self.dribble(parts, 0, asyncio.get_running_loop().time())
+            self.dribble(parts, 0, spread_s(asyncio.get_running_loop().time()))
 
     def rush(self, parts: list[bytes], index: int) -> None:
         """One event per turn of the loop, so that events reach the other side in as many pieces as it can keep up with."""
