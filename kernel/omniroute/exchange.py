@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from omniroute.affinity import Following
     from omniroute.gates import Admission, Pass
     from omniroute.health import Visit
+    from omniroute.server.attendant import Attendant
 
 __all__ = ["Exchange", "Receive", "Scope", "Send"]
 
@@ -60,8 +61,8 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
     request_id: str
     client: Send
     """Takes the answer's messages."""
-    at_once: Callable[[int, RawHeaders, bytes], bool] | None = None
-    """Sends a whole answer without messages, where it can."""
+    attendant: "Attendant | None" = None
+    """Sends without messages, where it can."""
     fault: GatewayError | None = None
     """What is wrong with how the request was sent: it is refused before anything else."""
     body: bytes = b""
@@ -155,7 +156,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
             await client(message)
             see(message)
 
-        self.client, self.at_once = shown, None
+        self.client, self.attendant = shown, None
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
@@ -170,13 +171,22 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
             self.sending = False
         self.status, self.started = status, True
 
-    async def send(self, data: bytes, *, more: bool) -> None:
-        """Returns when the client's connection has room again."""
+    def send(self, data: bytes, *, more: bool) -> Awaitable[None]:
+        """To be awaited: it is sent when the client's connection has room, which is mostly at once."""
+        if self.attendant is None or not self.attendant.pass_on(data, more=more):
+            return self._send(data, more=more)
+        self._passed_on(data, more=more)
+        return SENT
+
+    async def _send(self, data: bytes, *, more: bool) -> None:
         self.sending = True
         try:
             await self.client({"type": "http.response.body", "body": data, "more_body": more})
         finally:
             self.sending = False
+        self._passed_on(data, more=more)
+
+    def _passed_on(self, data: bytes, *, more: bool) -> None:
         self.response_bytes += len(data)
         self.finished = not more
         self._sent_s = time.perf_counter()
@@ -190,7 +200,7 @@ class Exchange(msgspec.Struct, kw_only=True, eq=False):
             *headers,
             *self._route_headers(is_final=True),
         ]
-        if self.at_once is None or not self.at_once(status, sent, body):
+        if self.attendant is None or not self.attendant.answer(status, sent, body):
             return self._answer(status, sent, body)
         self._answered(status, body)
         return SENT

@@ -5,8 +5,7 @@ nothing; sent before the answer it takes the status 200 and the headers that are
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 from omniroute.exchange import Exchange
 
@@ -59,9 +58,9 @@ class KeepAlive:
         _at_once(lambda: exchange.send(self._sign, more=True))
 
 
-def _at_once(send: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+def _at_once(send: Callable[[], Awaitable[None]]) -> bool:
     """Whether it went through without waiting for anything; else it was given up, and nothing was sent."""
-    sending = send()
+    sending = send().__await__()
     try:
         sending.send(None)
     except StopIteration:

@@ -89,7 +89,7 @@ class Pipeline:
     async def run(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         """Answer one model request. Never raises: when the server cancels what still runs at its end, the client is told."""
         attendant = attendant_of(scope, receive)
-        exchange.at_once = attendant.answer
+        exchange.attendant = attendant
         try:
             if exchange.fault is not None:
                 raise exchange.fault

@@ -46,6 +46,7 @@ async def test_behind_another_server_the_long_ways_are_taken():
     assert attendant.task is asyncio.current_task()
     assert attendant.take_body(1000) is None
     assert not attendant.answer(200, [], b"hi")
+    assert not attendant.pass_on(b"hi", more=True)
     assert not attendant.has_stalled()
     vouch(scope)
     attendant.vouch()

@@ -116,6 +116,30 @@ async def test_an_answer_at_once_is_the_one_that_its_messages_make(method, keep_
     assert written[0] == written[1]
 
 
+async def test_the_pieces_of_a_stream_at_once_are_those_that_its_messages_make(connection):
+    cycle = connection.cycle()
+    await cycle.send(STREAM)
+    assert cycle.pass_on(b"one", more=True)
+    assert cycle.pass_on(b"three", more=True)
+    assert cycle.pass_on(b"", more=False)
+    other = Connection()
+    await answered(other.cycle(), STREAM, body(b"one", more=True), body(b"three", more=True), body(b""))
+    assert connection.transport.writes == other.transport.writes
+    assert not cycle.pass_on(b"more", more=False)
+
+
+async def test_a_piece_is_not_sent_at_once_where_something_has_to_come_before_it(connection):
+    unbegun, full, left = connection.cycle(), connection.cycle(), connection.cycle()
+    assert not unbegun.pass_on(b"hi", more=True)
+    for cycle in (full, left):
+        await cycle.send(STREAM)
+    left.leave()
+    assert not left.pass_on(b"hi", more=True)
+    connection.flow.pause_writing()
+    assert not full.pass_on(b"hi", more=True)
+    assert connection.transport.writes == []
+
+
 async def test_an_answer_is_not_sent_at_once_where_something_has_to_come_before_it(connection):
     begun, full, left = connection.cycle(), connection.cycle(), connection.cycle()
     await begun.send(STREAM)

@@ -35,6 +35,9 @@ class Attendant(Protocol):
         """Send a whole answer, at a third of what its two messages cost. False where it has to be those: the server is not ours,
         something has been sent, or the client has to read first."""
 
+    def pass_on(self, body: bytes, *, more: bool) -> bool:
+        """The same for a further piece of an answer that has begun."""
+
     def watch_leaving(self, on_leave: OnLeave | None) -> None:
         """Call this once when the client leaves before it has its answer, at once when it has; None: nothing any more."""
 
@@ -68,6 +71,10 @@ class Unattended:
 
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         del status, headers, body
+        return False
+
+    def pass_on(self, body: bytes, *, more: bool) -> bool:
+        del body, more
         return False
 
     def watch_leaving(self, on_leave: OnLeave | None) -> None:

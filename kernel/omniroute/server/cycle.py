@@ -168,6 +168,12 @@ class Cycle(msgspec.Struct, eq=False):
         self._write(body, more=False)
         return True
 
+    def pass_on(self, body: bytes, *, more: bool) -> bool:
+        if self._start is None or self.response_complete or self.disconnected or self.connection.flow.write_paused:
+            return False
+        self._write(body, more=more)
+        return True
+
     async def receive(self) -> Any:
         connection = self.connection
         if self.waiting_for_100_continue and not connection.transport.is_closing():
