@@ -62,8 +62,8 @@ def _level_of(record: RequestRecord) -> Level:
 
 
 def _json_line_of(record: RequestRecord) -> bytes:
-    """What `json_line` makes of `_line_of`, at a third of the cost: the parts that repeat are kept with the redactor, until it has
-    something else to hide."""
+    """What `json_line` makes of `_line_of`, for 22,000 instructions less: the parts that repeat are kept with the redactor, until it
+    has something else to hide."""
     if record.request_id != record.id or not record.id.isalnum():  # the client's own words
         return json_line(_line_of(record, active.redactor))
     kept = active.redactor.memo

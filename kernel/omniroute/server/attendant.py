@@ -32,8 +32,8 @@ class Attendant(Protocol):
         `read_body` has to be awaited: there is more to come, or more than `limit` bytes."""
 
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Send a whole answer, at a third of what its two messages cost. False where it has to be those: the server is not ours,
-        something has been sent, or the client has to read first."""
+        """Send a whole answer, without a message for its head and one for its body. False where it has to be those: the server is
+        not ours, something has been sent, or the client has to read first."""
 
     def pass_on(self, body: bytes, *, more: bool) -> bool:
         """The same for a further piece of an answer that has begun."""
