@@ -233,15 +233,21 @@ PROGRAM = """
         draining.set()
         print("draining", flush=True)
 
+    async def close():
+        print("closing", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        print("closed", flush=True)
+
     with asyncio.Runner(loop_factory=None if "asyncio" in sys.argv else loop_factory()) as runner:
-        sys.exit(runner.run(serve(app, port=0, on_ready=lambda url: print(url, flush=True), on_drain=drain)))
+        sys.exit(runner.run(serve(app, port=0, on_ready=lambda url: print(url, flush=True), on_drain=drain,
+                                  on_stopped=close if "closing" in sys.argv else None)))
 """
 
 
 @contextlib.contextmanager
 def process(*options: str):
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running_program:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running_program:
         try:
             yield running_program, int(running_program.stdout.readline().rpartition(":")[2])
         finally:
@@ -278,3 +284,16 @@ def test_a_second_signal_ends_it_within_two_seconds(loop):
         assert program.stdout.readline() == "draining\n"
         program.terminate()
         assert program.wait(2) == 128 + signal.SIGTERM
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminates without a signal there")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_further_signal_does_not_end_it_before_all_is_closed(loop):
+    with process(loop, "closing") as (program, _):
+        program.terminate()
+        assert [program.stdout.readline() for _ in range(2)] == ["draining\n", "closing\n"]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(program.pid, number)
+        print(file=program.stdin, flush=True)
+        assert program.stdout.readline() == "closed\n"
+        assert program.wait(5) == 0

@@ -58,10 +58,10 @@ async def run(loaded: LoadedSettings, redactor: Redactor, *, safe_mode: bool) ->
                 listen_on_s=settings.limits.unready_s,
                 on_ready=opening.ready,
                 on_drain=opening.drain,
+                on_stopped=opening.end,
             )
     finally:
         await opening.end()
-        await gateway.close()
 
 
 def tune_collector() -> None:
@@ -93,6 +93,7 @@ class _Opening:
         self._gateway = gateway
         self._new_key: Secret | None = None
         self._after: asyncio.Task[None] | None = None
+        self._ended = False
 
     async def prepare(self) -> None:
         gateway = self._gateway
@@ -116,10 +117,15 @@ class _Opening:
         self._gateway.draining = True
 
     async def end(self) -> None:
+        """Close the gateway, once: the data directory may be another's by the second time."""
+        if self._ended:
+            return
+        self._ended = True
         self._gateway.data_dir.remove_runtime()
         if self._after is not None:
             self._after.cancel()
             await asyncio.wait({self._after})
+        await self._gateway.close()
 
     async def _look_around(self, url: str) -> None:
         """Off the way to readiness: local servers, then the banner, then local servers again and again."""

@@ -187,14 +187,16 @@ async def serve(
     limits: ServerLimits | None = None,
     on_ready: Callable[[str], None],
     on_drain: Callable[[], None] | None = None,
+    on_stopped: Callable[[], Awaitable[None]] | None = None,
     drain_s: float = 120.0,
     listen_on_s: float = 5.0,
 ) -> int:
     """Serve until SIGTERM or SIGINT (Ctrl-C), and return the exit code: 0, or 128 + N when a second signal N cut it short.
 
     `on_ready` gets the base URL when requests are being answered. A request that is cut off after `drain_s` is
-    cancelled and has half a second to say so to its client. Raises `StartError` when it cannot start, and what the
-    application's own start raises.
+    cancelled and has half a second to say so to its client. `on_stopped` closes what has to be closed whole: a further signal
+    does not end the process meanwhile, and they often come in twos (to a process and, once more, by whoever started it).
+    Raises `StartError` when it cannot start, and what the application's own start raises.
     """
     limits = limits or ServerLimits()
     sockets = bind(host, port)
@@ -210,7 +212,10 @@ async def serve(
             await server.stop()
             raise
         await server.stop(drain_s=drain_s, listen_on_s=listen_on_s, hurry=signals.second)
-    return 128 + signals.last if signals.second.is_set() else 0
+        code = 128 + signals.last if signals.second.is_set() else 0
+        if on_stopped is not None:
+            await on_stopped()
+    return code
 
 
 @contextlib.asynccontextmanager
