@@ -2,6 +2,7 @@
 
 import pytest
 
+from omniroute.contracts.http import HEADER_NAMES
 from omniroute.errors import InvalidRequest
 from omniroute.heading import read_heading, singular_names
 
@@ -42,3 +43,12 @@ def test_different_values_where_there_can_be_one_are_a_fault_that_repeats_none_o
 
 def test_a_key_the_type_and_the_length_of_a_body_are_singular_whatever_the_dialects_say():
     assert singular_names([]) == KNOWN
+
+
+def test_few_and_short_names_of_headers_are_kept():
+    names = type(HEADER_NAMES)()
+    assert [names[name] for name in (b"X-Own", b"X-Own", b"x" * 65)] == ["x-own", "x-own", "x" * 65]
+    assert names == {b"X-Own": "x-own"}
+    for number in range(names.LIMIT + 10):
+        assert names[b"x-%d" % number] == f"x-{number}"
+    assert len(names) == names.LIMIT

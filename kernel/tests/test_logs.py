@@ -12,8 +12,9 @@ import pytest
 from omniroute import logs
 from omniroute.contracts import AttemptRecord, RequestRecord
 from omniroute.logs import LEVELS, MASK, Redactor
+from omniroute.logs.redaction import MAX_KEPT
 from omniroute.logs.rendering import MOST_WAITING, json_line
-from omniroute.logs.requests import MAX_KEPT, _line_of
+from omniroute.logs.requests import _line_of
 from omniroute.logs.setup import active
 from omniroute.model import Loss, Usage
 from omniroute.secret import Secret

@@ -31,7 +31,7 @@ GOLDEN_RATIO = 0.618034
 def spread_s(now_s: float) -> float:
     """When a slow stream counts as begun: within the last interval, so that the events of any number of streams are spread
     evenly over it. Left to when they were begun, they come in bunches, in others for the gateway than for the proxy, and
-    an event costs half as much in a bunch.
+    an event costs less in a bunch (16 µs instead of 25, of the proxy).
     """
     interval_s = 1 / wire.SLOW_EVENTS_PER_S
     return now_s - (now_s - next(begun) * GOLDEN_RATIO * interval_s) % interval_s

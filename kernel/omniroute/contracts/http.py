@@ -19,10 +19,12 @@ class _Names(dict[bytes, str]):
     """Names of headers as lower-case text: the same few come with every request and every answer."""
 
     LIMIT = 512
+    LONGEST = 64
+    """Anybody can send a name, and what is kept stays."""
 
     def __missing__(self, name: bytes) -> str:
         text = name.decode("latin-1").lower()
-        if len(self) < self.LIMIT:
+        if len(self) < self.LIMIT and len(name) <= self.LONGEST:
             self[name] = text
         return text
 

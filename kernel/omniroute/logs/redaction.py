@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["MASK", "Redactor"]
+__all__ = ["MASK", "MAX_KEPT", "Redactor", "keep"]
 
 MASK = "***"
+MAX_KEPT = 1024
 SHORTEST_SECRET = 8
 """Shorter values ("x", "none", "local") are not masked wherever they occur; words would vanish from every line."""
 
@@ -80,9 +81,7 @@ class Redactor:
         memo = self.memo
         clean = self.unusual(text)
         if len(text) <= 256:
-            if len(memo) >= 1024:
-                memo.clear()
-            memo[text] = clean
+            keep(memo, text, clean)
         return clean
 
     def known(self, text: str) -> str:
@@ -148,6 +147,13 @@ class Redactor:
             # Longest first: a value may be part of another.
             self._values = tuple(sorted(spellings, key=len, reverse=True))
             self.memo = {}
+
+
+def keep(memo: dict[Any, Any], key: object, found: object) -> None:
+    """In a redactor's memo, taken before anything was looked for: what was found by older values is kept in the older one."""
+    if len(memo) >= MAX_KEPT:
+        memo.clear()
+    memo[key] = found
 
 
 def _spellings(value: str) -> set[str]:

@@ -7,14 +7,13 @@ import msgspec
 import structlog
 
 from omniroute.contracts import RequestRecord
-from omniroute.logs.redaction import Redactor
+from omniroute.logs.redaction import Redactor, keep
 from omniroute.logs.rendering import json_line, stamp
 from omniroute.logs.setup import LEVELS, Level, active
 
 __all__ = ["log_request"]
 
 
-MAX_KEPT = 1024
 MAX_KEPT_CHARS = 1024
 """Of parts that are kept: a client may ask for models of any name."""
 
@@ -114,9 +113,7 @@ def _parts(record: RequestRecord, kind: tuple[object, ...]) -> _Parts:
         trouble=trouble and "," + trouble,
     )
     if len(parts.outcome) + len(target) + len(trouble) <= MAX_KEPT_CHARS:
-        if len(kept) >= MAX_KEPT:
-            kept.clear()
-        kept[kind] = parts
+        keep(kept, kind, parts)
     return parts
 
 
